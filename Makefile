@@ -1,0 +1,25 @@
+# Everything happens in .venv, made on first use from hash-locked packages. PYTHON: any 3.11 or newer.
+PYTHON ?= python3
+BIN := .venv/bin
+LOCK = UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile --quiet --universal --generate-hashes --no-annotate
+
+.PHONY: demo test check fmt soak lock
+demo: .venv/ready    # five CRMs on loopback, synced into DuckDB, changed, synced again; needs no network
+	$(BIN)/onepipe demo
+test: .venv/ready    # all tests
+	$(BIN)/python -m pytest -n auto
+check: .venv/ready   # style, types, tests
+	$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/mypy && $(MAKE) test
+fmt: .venv/ready     # put every file into the house style
+	$(BIN)/ruff check --fix && $(BIN)/ruff format
+soak: .venv/ready    # the property tests and simulations with fifty times as many examples
+	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest -n auto
+lock:                # new versions of all packages; needs uv
+	$(LOCK) --upgrade --group dev pyproject.toml -o requirements.lock
+
+.venv/ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c "import sys; v = sys.version_info; v >= (3, 11) or sys.exit('onepipe needs Python 3.11 or newer, this is %d.%d: make PYTHON=python3.12' % v[:2])"
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@

@@ -1,0 +1,185 @@
+"""Tactile CRM: the web interface's own paths, answering JSON.
+
+    GET /opportunities?api_token=...&limit=100&page=1&updated_after=2009-07-02T14:31:43Z
+    {"status": "success", "opportunities": [{"id": 1234, ...}], "cur_page": 1, "num_pages": 2, ..., "total": 141}
+
+Lists    by page number, in order of name; a `limit` above 100 silently becomes 30. Archived opportunities are hidden,
+         in the later era closed ones too, so a change that closes or archives one never shows there: list_all says
+         which changed, or else recently_won and recently_lost do; early accounts have none of them.
+Filter   updated_after, updated_before: strict, in whole seconds of London time, whose hour repeats in autumn.
+Oddest   200 to everything: errors are {"status": "error", "messages": array or object, or "errors": [...]}; an HTML
+         login page means that the token is missing or the action unknown. A GET to add_tag writes.
+Access   the query parameter api_token, one per user (40 hex digits); it sees what its user sees.
+Life     no limit and no end are documented. No tombstones: deletions are found by the sweep.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Any
+
+from onepipe.connector import (
+    Answer,
+    AuthRefused,
+    BadPayload,
+    Connector,
+    Facts,
+    Gone,
+    Http,
+    Open,
+    Page,
+    RateLimited,
+    Record,
+    Token,
+    Window,
+    by_page,
+    json_facts,
+    json_page,
+    json_record,
+    part,
+    read,
+    rows,
+    utc,
+)
+
+OPPORTUNITIES = "/opportunities"
+STAMP = "%Y-%m-%dT%H:%M:%SZ"
+MISSING = (Gone, AuthRefused, BadPayload)  # how an account answers to an action it does not have: 404, HTML or an error
+
+
+class Tactile(Connector):
+    facts = Facts(
+        title="Tactile CRM",
+        api="JSON API (no version)",
+        verified="the vendor's pages of 2009, the source published in 2015, and the sandbox; no live account",
+        base_url="https://SITE.tactilecrm.com",
+        credentials=("api_token",),
+        page_size=100,
+        stamp="lastupdated",
+        filter="range",
+        floor=timedelta(minutes=70),
+        reference=("options",),
+        settings={"archived": "true also reads what was archived before the first run, where list_all answers"},
+        writing_paths=("/opportunities/add_tag*",),
+    )
+
+    def open(self, door: Open) -> Http:
+        return door(query={"api_token": self.credentials["api_token"]}, check=_check)
+
+    def count(self) -> int | None:
+        return json_page(self.http.get(OPPORTUNITIES, limit=1).content, "opportunities", total="total").total
+
+    def pull(self, resource: str, window: Window) -> Iterator[Page]:
+        if resource == "options":
+            return self._options()
+        return self._opportunities(window)
+
+    def get(self, record_id: str, payload: bytes | None) -> Record:
+        return json_record(self.opportunity(id=record_id).content, "opportunity", stamp="lastupdated")
+
+    @read
+    def opportunity(self, *, id: str) -> Answer:
+        """One opportunity as it is now, archived ones too."""
+        return self.http.get(f"{OPPORTUNITIES}/view/{part(id)}", gone=True)
+
+    @read
+    def mine(self) -> bytes:
+        """The unarchived opportunities assigned to the token's user."""
+        return rows(self._numbered(f"{OPPORTUNITIES}/mine"))
+
+    @read
+    def recently_won(self) -> bytes:
+        """The opportunities won and changed within 60 days, archived ones too."""
+        return rows(self._numbered(f"{OPPORTUNITIES}/recently_won"))
+
+    @read
+    def recently_lost(self) -> bytes:
+        """The opportunities lost and changed within 60 days, archived ones too."""
+        return rows(self._numbered(f"{OPPORTUNITIES}/recently_lost"))
+
+    @read
+    def list_all(self) -> Answer:
+        """Every opportunity the token sees, eight fields each; later accounts only."""
+        return self.http.get(f"{OPPORTUNITIES}/list_all")
+
+    @read
+    def timeline(self, *, id: str) -> list[Any]:
+        """The notes and e-mails of one opportunity, newest first."""
+        items: list[Any] = []
+        page = pages = 1
+        while page <= pages:
+            answer = self.http.get(f"{OPPORTUNITIES}/timeline", gone=True, id=id, page=page)
+            found, told = json_facts(answer.content, "timeline", "num_pages")
+            items, page, pages = items + (found or []), page + 1, int(told or 1)
+        return items
+
+    @read
+    def options(self) -> Answer:
+        """The users, and the statuses, types and sources by id."""
+        return self.http.get(f"{OPPORTUNITIES}/options")
+
+    def _opportunities(self, window: Window) -> Iterator[Page]:
+        bounds = {"updated_after": utc(window.since, STAMP), "updated_before": utc(window.until, STAMP)}
+        seen: set[str] = set()
+        for page in self._numbered(OPPORTUNITIES, window.resume, **bounds):
+            seen.update(record.id for record in page.records)
+            yield page
+        for record in self._unlisted(bounds):
+            if record.id not in seen and self._wanted(record, window.since):
+                seen.add(record.id)
+                with suppress(Gone):
+                    yield Page([self.get(record.id, None)])
+
+    def _wanted(self, brief: Record, since: datetime | None) -> bool:
+        """Whatever has changed since; in a full scan, what was archived before only with the setting."""
+        if since and brief.stamp:
+            return datetime.fromisoformat(brief.stamp) >= since
+        return bool(self.settings.get("archived")) or not json_facts(brief.payload, "archived")[0]
+
+    def _unlisted(self, bounds: dict[str, str | None]) -> Iterator[Record]:
+        """Brief rows of what the main list may leave out, as far as this account has lists that tell."""
+        try:
+            yield from self._all(**bounds).records
+        except MISSING:
+            for name in ("recently_won", "recently_lost"):
+                with suppress(*MISSING):
+                    for page in self._numbered(f"{OPPORTUNITIES}/{name}", **bounds):
+                        yield from page.records
+
+    def _options(self) -> Iterator[Page]:
+        with suppress(*MISSING):
+            found = json_facts(self.options().content, "opportunity_options")[0]
+            yield Page([Record("options", json.dumps(found or {}, ensure_ascii=False).encode())])
+
+    def _all(self, **bounds: str | None) -> Page:
+        answer = self.http.get(f"{OPPORTUNITIES}/list_all", gone=True, **bounds)
+        return json_page(answer.content, "opportunities", stamp="lastupdated")
+
+    def _numbered(self, path: str, resume: Token = None, **bounds: str | None) -> Iterator[Page]:
+        def page(number: int) -> Page:
+            answer = self.http.get(path, gone=path != OPPORTUNITIES, limit=100, page=number, **bounds)
+            return json_page(answer.content, "opportunities", stamp="lastupdated", total="total", pages="num_pages")
+
+        return by_page(page, resume)
+
+
+def _check(answer: Answer) -> None:
+    """Turn an error envelope, which comes with 200, into the error it is."""
+    status, messages, errors = json_facts(answer.content, "status", "messages", "errors")
+    if status == "success" or (status is None and not (messages or errors)):
+        return
+    told = messages or errors or []
+    keys, texts = (
+        (list(told), list(told.values()))
+        if isinstance(told, dict)
+        else ([], told if isinstance(told, list) else [told])
+    )
+    words = "; ".join(map(str, texts))
+    if {"401", "403"} & set(keys) or "login" in words.lower():
+        raise AuthRefused(f"Tactile refuses the token: {words}")
+    if "invalid id" in words.lower() or "permission to view" in words.lower():
+        raise Gone(f"Tactile says: {words}")
+    if "429" in keys:
+        raise RateLimited(f"Tactile says: {words}")
+    raise BadPayload(f"Tactile answers an error: {words}")

@@ -1,0 +1,204 @@
+"""One connection made ready to work: its connector opened at the door, its mapping compiled for the warehouse."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from onepipe import registry, yamlmarks
+from onepipe.compile import select, stages
+from onepipe.config import Config, Connection
+from onepipe.connector import Connector, Facts
+from onepipe.control import Lease
+from onepipe.decode import long_numbers_quoted
+from onepipe.errors import Fault
+from onepipe.http import Budget, Gate, Http
+from onepipe.mapping import Mapping, load_mapping
+from onepipe.transform import macros
+from onepipe.warehouse import books
+from onepipe.warehouse.database import Database
+from onepipe.warehouse.versions import Reading
+
+Clock = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    """The present, by this machine's clock."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Account:
+    """A connection at work. `now` is our clock; `lease` what allows it to commit."""
+
+    name: str
+    connector: Connector
+    reading: Reading
+    mapping: Mapping
+    overlap: timedelta
+    sweep: timedelta
+    lease: Lease | None = None
+    now: Clock = field(default=utc_now)
+
+    @property
+    def facts(self) -> Facts:
+        """What is known of the CRM's API."""
+        return self.connector.facts
+
+    @property
+    def http(self) -> Http:
+        """The door this account's requests go through."""
+        return self.connector.http
+
+    def fence(self, db: Database) -> None:
+        """Refuse to commit when the lease went to another process. Raises LeaseHeld."""
+        if self.lease is not None:
+            self.lease.check()
+            books.fence(db, self.lease.name, self.lease.number)
+
+    def before(self, stamp: str | None, moment: datetime) -> bool:
+        """Whether a record's stamp is a readable instant earlier than `moment`."""
+        instant = self.instant(stamp)
+        return instant is not None and instant < moment
+
+    def instant(self, stamp: str | None) -> datetime | None:
+        """A stamp as an instant in UTC; None where it is not one."""
+        if not stamp:
+            return None
+        try:
+            moment = datetime.fromisoformat(stamp.replace(": ", ":").strip())
+        except ValueError:
+            return None
+        return moment.astimezone(UTC) if moment.tzinfo else None
+
+    def cost(self, rows: int | None) -> tuple[int | None, int | None, float | None]:
+        """What a first load is expected to take: rows, requests, and seconds where the quota is known to decide."""
+        if rows is None:
+            return None, None, None
+        requests = -(-rows // self.facts.page_size) + rows * len(self.reading.details)
+        quota = self.facts.quota
+        return rows, requests, max(0, requests - quota[0]) / quota[0] * quota[1] if quota else None
+
+
+def open_account(
+    config: Config,
+    connection: Connection,
+    mapping: Mapping,
+    *,
+    budget: int | None = None,
+    lease: Lease | None = None,
+    now: Clock = utc_now,
+) -> Account:
+    """Open a connection. Raises ConfigError."""
+    connector = open_connector(config, connection, budget=budget, now=now)
+    asked = connection.settings.get("details", True) is not False
+    reading = Reading(
+        connection=connection.name,
+        connector=connection.connector,
+        base_url=connector.base_url,
+        currency=connection.currency,
+        timezone=config.timezone,
+        version=mapping.version,
+        macros=tuple(macros()),
+        select=select(mapping),
+        exact=long_numbers_quoted,
+        stages={name: sql for name in _resources(connector) if (sql := stages(mapping, name))},
+        mapped_details=mapping.details,
+        drifting=connector.facts.drifting,
+        details=tuple(name for name in connector.facts.details if name in mapping.details) if asked else (),
+    )
+    return Account(
+        name=connection.name,
+        connector=connector,
+        reading=reading,
+        mapping=mapping,
+        overlap=connection.overlap,
+        sweep=connection.sweep,
+        lease=lease,
+        now=now,
+    )
+
+
+def open_connector(
+    config: Config, connection: Connection, *, budget: int | None = None, now: Clock = utc_now
+) -> Connector:
+    """The connector of a connection, with its door to the network. Raises ConfigError."""
+    made = registry.load(connection.connector, config.folder)
+    base_url = connection.base_url or made.facts.base_url
+    connector = made(base_url, connection.plain_credentials(), connection.settings)
+
+    def door(**how: Any) -> Http:
+        return Http(
+            base_url,
+            secrets=connection.secrets,
+            gate=Gate(writing_paths=made.facts.writing_paths),
+            budget=Budget(budget) if budget is not None else None,
+            quota=made.facts.quota,
+            clock=lambda: now().timestamp(),
+            ends=made.facts.ends,
+            **how,
+        )
+
+    connector.http = connector.open(door)
+    return connector
+
+
+def check_accounts(config: Config, connections: Sequence[Connection]) -> None:
+    """Hold what config.yaml says against each connector's facts. Raises ConfigError with all faults."""
+    faults: list[Fault] = []
+    for connection in connections:
+        place = ("connections", connection.name)
+        known = [found.name for found in registry.every("connectors", config.folder)]
+        if connection.connector not in known:
+            word = yamlmarks.did_you_mean(connection.connector, known)
+            faults.append(
+                config.fault_at((*place, "connector"), f"there is no connector {connection.connector!r}: {word}")
+            )
+            continue
+        facts = registry.load(connection.connector, config.folder).facts
+        faults += _credential_faults(config, connection, facts)
+        for name in connection.settings:
+            if name not in facts.settings:
+                word = yamlmarks.did_you_mean(name, facts.settings)
+                faults.append(config.fault_at((*place, "settings", name), f"unknown setting: {word}", key=True))
+    yamlmarks.refuse(faults)
+
+
+def _credential_faults(config: Config, connection: Connection, facts: Facts) -> list[Fault]:
+    place, given = ("connections", connection.name, "credentials"), connection.credentials
+    faults = [
+        config.fault_at(
+            (*place, name), f"unknown credential: {yamlmarks.did_you_mean(name, facts.credentials)}", key=True
+        )
+        for name in given
+        if name not in facts.credentials
+    ]
+    faults += [
+        config.fault_at(place, f"{name!r} is missing: {facts.title} needs {', '.join(facts.credentials)}")
+        for name in facts.credentials
+        if not given.get(name) or not given[name].get_secret_value()
+    ]
+    if connection.base_url is None and facts.base_url != facts.base_url.lower():
+        faults.append(config.fault_at(place[:2], f"'base_url' is missing, such as {facts.base_url}"))
+    return faults
+
+
+def mapping_path(config: Config, connection: Connection) -> Path:
+    """Which mapping file a connection uses: its own, the one beside config.yaml, or the one its connector came with."""
+    if connection.mapping is not None:
+        return connection.mapping
+    return registry.find("mappings", connection.connector, config.folder).path
+
+
+def applied_mapping(config: Config, connection: Connection, kept: tuple[str, str]) -> Mapping:
+    """The mapping a connection's rows are read with: `kept` is the version and text that was applied."""
+    version, text = kept
+    copy = config.state / "mappings" / f"{connection.connector}.{version}.yaml"
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    copy.write_text(text, encoding="utf-8")
+    return load_mapping(copy)
+
+
+def _resources(connector: Connector) -> tuple[str, ...]:
+    return (*connector.facts.reference, "opportunity")

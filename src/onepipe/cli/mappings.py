@@ -1,0 +1,128 @@
+"""The commands about mappings: `mapping show`, `mapping check`, `mapping apply`."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from onepipe.cli import exits, screen
+from onepipe.cli.app import Connections, Json, app, door, end, examples
+from onepipe.errors import ConfigError, Fault, UsageError
+
+mapping = typer.Typer(no_args_is_help=True, help="Show, check and apply mappings.")
+app.add_typer(mapping, name="mapping")
+
+
+def _complete_connector(ctx: typer.Context, incomplete: str) -> list[str]:
+    from onepipe import registry
+
+    folder = Path(ctx.find_root().params.get("config") or "config.yaml").absolute().parent
+    return [found.name for found in registry.every("mappings", folder) if found.name.startswith(incomplete)]
+
+
+@mapping.command(epilog=examples("onepipe mapping show capsule"))
+def show(
+    ctx: typer.Context,
+    connector: Annotated[str, typer.Argument(metavar="CONNECTOR", autocompletion=_complete_connector)],
+) -> None:
+    """Print the SQL that a mapping becomes."""
+    from onepipe import remap
+
+    screen.say(remap.show(connector, door(ctx).config.absolute().parent))
+
+
+@mapping.command(epilog=examples("onepipe mapping check", "onepipe mapping check mappings/capsule.yaml"))
+def check(
+    ctx: typer.Context,
+    files: Annotated[
+        list[Path] | None, typer.Argument(metavar="FILE", help="Mapping files; all that are in use if none is given.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Check mapping files and the examples in them.
+
+    Every mistake is told with its file, line and column.
+    """
+    paths = files or _in_use(door(ctx).config)
+    faults = [fault for path in paths for fault in _faults(path)]
+    if as_json:
+        screen.document({"files": [str(path) for path in paths], "faults": [_document(fault) for fault in faults]})
+    else:
+        for fault in faults:
+            screen.say(str(fault))
+        if not faults:
+            screen.say(f"{screen.counted(len(paths), 'mapping')} checked, with all examples: no mistake.")
+    end(exits.WRONG if faults else 0)
+
+
+def _in_use(config: Path) -> list[Path]:
+    """The mappings of the project's connections; without a project, all there are."""
+    from onepipe import registry
+    from onepipe.account import mapping_path
+    from onepipe.config import load
+
+    if config.is_file():
+        loaded = load(config, credentials=False)
+        return list(dict.fromkeys(mapping_path(loaded, one) for one in loaded.connections.values()))
+    return [found.path for found in registry.every("mappings", config.absolute().parent)]
+
+
+def _faults(path: Path) -> list[Fault]:
+    from onepipe.mapping import load_mapping
+    from onepipe.warehouse.examples import failures
+
+    try:
+        return failures(load_mapping(path))
+    except ConfigError as error:
+        if not error.faults:
+            raise
+        return list(error.faults)
+
+
+def _document(fault: Fault) -> dict[str, object]:
+    place = {"file": str(fault.file), "line": fault.line, "column": fault.column}
+    return place | {"path": fault.path, "message": fault.message}
+
+
+@mapping.command(epilog=examples("onepipe mapping apply", "onepipe mapping apply acme --yes"))
+def apply(
+    ctx: typer.Context,
+    connections: Connections = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Read everything again with the edited mappings.
+
+    It is read from what is stored: no CRM is asked.
+    """
+    from onepipe import remap
+    from onepipe.cli.progress import watching
+
+    with door(ctx).project("mapping apply") as project:
+        waiting = remap.waiting(project, connections or [])
+        if waiting and not yes:
+            _confirm([name for name, *_ in waiting])
+        with watching() as watch:
+            done = remap.apply(project, [name for name, *_ in waiting], watch) if waiting else []
+    if as_json:
+        keys = ("connection", "versions", "before", "now")
+        screen.document({"applied": [{key: getattr(one, key) for key in keys} for one in done]})
+        return
+    if not done:
+        screen.say("No mapping was edited since it was last applied: nothing to do.")
+        return
+    rows = [(one.connection, screen.count(one.versions), one.before, one.now) for one in done]
+    for line in screen.table(["connection", "versions read again", "mapping before", "mapping now"], rows, right=[1]):
+        screen.say(line)
+
+
+def _confirm(names: list[str]) -> None:
+    """Ask on a terminal; refuse elsewhere. Raises UsageError."""
+    if not sys.stdin.isatty():
+        raise UsageError(
+            f"the mapping of {exits.listed(names)} was edited and would be applied; nothing was changed",
+            "add --yes to apply it without being asked",
+        )
+    screen.note(f"All rows of {exits.listed(names)} will be read again with the edited mapping.")
+    typer.confirm("Apply?", abort=True, err=True)

@@ -1,0 +1,171 @@
+"""Progress on stderr while a run works: bars on a terminal, one plain line every ten seconds elsewhere."""
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TextIO
+
+from onepipe.cli import screen
+from onepipe.report import ConnectionReport, Watch
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+EVERY = 10.0  # seconds between two plain lines
+NAMED = 3  # connections named in one plain line
+
+
+@dataclass
+class Pace:
+    """How fast one resource of one connection comes in. Times in seconds of a monotonic clock."""
+
+    resource: str
+    began: float
+    before: int
+    rows: int = 0
+    total: int | None = None
+    requests: int = 0
+
+    def rate(self, now: float) -> float:
+        """Rows a second since it began; what was there before this run does not count."""
+        return (self.rows - self.before) / max(now - self.began, 0.001)
+
+    def left(self, now: float) -> float | None:
+        """Seconds until the end; None where it cannot be told."""
+        rate = self.rate(now)
+        return max(self.total - self.rows, 0) / rate if self.total is not None and rate > 0 else None
+
+    def words(self, now: float) -> str:
+        """`1,200 of 5,000 opportunities, 14 requests, 120 rows/s, about 40 s left`."""
+        of = f" of {self.total:,}" if self.total is not None else ""
+        left = self.left(now)
+        parts = [f"{self.rows:,}{of} {_plural(self.resource)}", screen.counted(self.requests, "request")]
+        parts += [f"{self.rate(now):,.0f} rows/s"] if now - self.began >= 1 else []
+        parts += [f"about {screen.duration(left)} left"] if left else []
+        return ", ".join(parts)
+
+
+@dataclass
+class Lines(Watch):
+    """Plain lines, for logs and pipes: notices at once, and how far everything is every ten seconds."""
+
+    out: TextIO = field(default_factory=lambda: sys.stderr)
+    clock: Callable[[], float] = time.monotonic
+    every: float = EVERY
+
+    def __post_init__(self) -> None:
+        self._lock = threading.Lock()
+        self._paces: dict[str, Pace] = {}
+        self._ended = 0
+        self._told = self.clock()
+
+    def expects(self, connection: str, rows: int | None, requests: int | None, seconds: float | None) -> None:
+        """A first load says what it expects to cost."""
+        self.say(connection, expectation(rows, requests, seconds))
+
+    def page(self, connection: str, resource: str, fetched: int, total: int | None, requests: int) -> None:
+        """Note a page; tell all of them when ten seconds have passed."""
+        with self._lock:
+            now = self.clock()
+            pace(self._paces, connection, resource, fetched, total, requests, now)
+            if now - self._told >= self.every:
+                self._told = now
+                self._write(self._summary(now))
+
+    def say(self, connection: str, text: str) -> None:
+        """A notice at once."""
+        with self._lock:
+            self._write(f"{connection}: {text}")
+
+    def ended(self, report: ConnectionReport) -> None:
+        """A connection is done; the table at the end tells how."""
+        with self._lock:
+            self._paces.pop(report.connection, None)
+            self._ended += 1
+
+    def _summary(self, now: float) -> str:
+        busiest = sorted(self._paces.items(), key=lambda item: -item[1].rows)
+        parts = [f"{name}: {pace.words(now)}" for name, pace in busiest[:NAMED]]
+        parts += [f"{len(busiest) - NAMED} more at work"] if len(busiest) > NAMED else []
+        parts += [f"{screen.counted(self._ended, 'connection')} done"] if self._ended else []
+        return "; ".join(parts)
+
+    def _write(self, line: str) -> None:
+        self.out.write(line + "\n")
+        self.out.flush()
+
+
+class Bars(Watch):
+    """A bar for each connection at work, on a terminal."""
+
+    def __init__(self, progress: "Progress") -> None:
+        self._progress = progress
+        self._lock = threading.Lock()
+        self._paces: dict[str, Pace] = {}
+        self._tasks: dict[str, TaskID] = {}
+
+    def expects(self, connection: str, rows: int | None, requests: int | None, seconds: float | None) -> None:
+        """A first load says what it expects to cost."""
+        self.say(connection, expectation(rows, requests, seconds))
+
+    def page(self, connection: str, resource: str, fetched: int, total: int | None, requests: int) -> None:
+        """Move the connection's bar."""
+        with self._lock:
+            now = time.monotonic()
+            seen = pace(self._paces, connection, resource, fetched, total, requests, now)
+            if connection not in self._tasks:
+                self._tasks[connection] = self._progress.add_task(connection, total=None, words="")
+            self._progress.update(self._tasks[connection], completed=seen.rows, total=seen.total, words=seen.words(now))
+
+    def say(self, connection: str, text: str) -> None:
+        """A notice above the bars."""
+        self._progress.console.print(f"{connection}: {text}", markup=False, highlight=False)
+
+    def ended(self, report: ConnectionReport) -> None:
+        """Take the bar away; the table at the end tells how it went."""
+        with self._lock:
+            task = self._tasks.pop(report.connection, None)
+            if task is not None:
+                self._progress.remove_task(task)
+
+
+def pace(
+    paces: dict[str, Pace], connection: str, resource: str, rows: int, total: int | None, requests: int, now: float
+) -> Pace:
+    """The connection's pace with one more page in it; begun anew when it turns to another resource."""
+    known = paces.get(connection)
+    if known is None or known.resource != resource or rows < known.rows:
+        known = paces[connection] = Pace(resource, now, rows)
+    known.rows, known.total, known.requests = rows, total, requests
+    return known
+
+
+def expectation(rows: int | None, requests: int | None, seconds: float | None) -> str:
+    """What a first load expects to cost, in words."""
+    if rows is None:
+        return "first load: everything is read once; this CRM does not tell how much there is"
+    cost = [f"about {screen.counted(requests, 'request')}"] if requests is not None else []
+    cost += [f"about {screen.duration(seconds)}"] if seconds is not None and seconds >= 1 else []
+    about = f" ({', '.join(cost)})" if cost else ""
+    return f"first load: {screen.counted(rows, 'opportunity', 'opportunities')} to read{about}"
+
+
+@contextmanager
+def watching() -> Iterator[Watch]:
+    """Bars if people look on, plain lines if not."""
+    if not screen.lively(sys.stderr):
+        yield Lines()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(24), TextColumn("{task.fields[words]}"))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        yield Bars(progress)
+
+
+def _plural(resource: str) -> str:
+    return "opportunities" if resource == "opportunity" else resource if resource.endswith("s") else f"{resource}s"

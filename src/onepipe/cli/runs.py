@@ -1,0 +1,210 @@
+"""The commands that pull: `sync` and `backfill`."""
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from onepipe.cli import exits, screen
+from onepipe.cli.app import Connections, Json, app, door, end, examples
+from onepipe.errors import UsageError
+
+if TYPE_CHECKING:
+    from onepipe.project import Project
+    from onepipe.report import ConnectionReport, RunReport
+    from onepipe.run import Options
+
+MaxRequests = Annotated[
+    int | None,
+    typer.Option("--max-requests", min=1, metavar="N", help="Ask each CRM at most N times; then end as partial."),
+]
+Wait = Annotated[
+    float,
+    typer.Option("--wait", min=0, metavar="SECONDS", help="Wait so long for a connection that another process holds."),
+]
+
+INTERRUPTED = (
+    "\nInterrupted. Everything committed is safe, and pages already fetched are kept on disk. "
+    "Run the same command again: it goes on from there.\n"
+)
+
+
+@app.command(
+    epilog=examples("onepipe sync", "onepipe sync acme 'emea-*'", "onepipe sync label:client=Acme --sweep --json")
+)
+def sync(
+    ctx: typer.Context,
+    connections: Connections = None,
+    sweep: Annotated[
+        bool, typer.Option("--sweep", help="Read everything, to find deletions, also before it is due.")
+    ] = False,
+    full: Annotated[bool, typer.Option("--full", help="Read everything again, details included.")] = False,
+    max_requests: MaxRequests = None,
+    wait: Wait = 0.0,
+    as_json: Json = False,
+) -> None:
+    """Bring what changed in the CRMs into the warehouse.
+
+    The first run of a connection loads everything; interrupted, it goes on where it was. Running it twice changes
+    nothing.
+    """
+    from onepipe.run import Options
+
+    with door(ctx).project("sync") as project:
+        chosen = Options(sweep=sweep, full=full, max_requests=max_requests, wait=wait)
+        _run(project, connections or [], chosen, as_json)
+
+
+@app.command(
+    epilog=examples(
+        "onepipe backfill --plan",
+        "onepipe backfill acme",
+        "onepipe backfill acme --since 2024-01-01 --until 2024-06-30",
+    )
+)
+def backfill(
+    ctx: typer.Context,
+    connections: Connections = None,
+    since: Annotated[
+        str | None,
+        typer.Option("--since", metavar="DATE", help="Only what changed since: YYYY-MM-DD or an instant, in UTC."),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="DATE", help="Only what changed until; a day counts whole.")
+    ] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Say what it would cost, and load nothing.")] = False,
+    restart: Annotated[bool, typer.Option("--restart", help="Begin anew instead of going on.")] = False,
+    max_requests: MaxRequests = None,
+    wait: Wait = 0.0,
+    as_json: Json = False,
+) -> None:
+    """Load the history of a connection, once and whole.
+
+    Interrupted, it goes on where it was. --since and --until bound it by date: dates are those of the last change, for CRMs that can filter by them.
+    """
+    from onepipe.run import Options
+
+    bounds = instant(since, "--since"), instant(until, "--until", whole_day=True)
+    if bounds[0] and bounds[1] and bounds[0] >= bounds[1]:
+        raise UsageError(f"--since {since} is not before --until {until}; nothing was started")
+    with door(ctx).project("backfill") as project:
+        chosen = Options(
+            command="backfill", since=bounds[0], until=bounds[1], restart=restart, max_requests=max_requests, wait=wait
+        )
+        if plan:
+            _plan(project, connections or [], chosen, as_json)
+        else:
+            _run(project, connections or [], chosen, as_json)
+
+
+def _run(project: "Project", words: list[str], options: "Options", as_json: bool) -> None:
+    from onepipe import run
+    from onepipe.cli.progress import watching
+
+    names = [connection.name for connection in project.choose(words)]
+    if not names:
+        screen.note(f"{project.config.file} names no connections yet; `onepipe init` shows how one is written.")
+    with watching() as watch, interruptible():
+        report = run.sync(project, names, options, watch)
+    if as_json:
+        screen.document(report.document())
+    else:
+        tell(report)
+    end(exits.of_run(report))
+
+
+def _plan(project: "Project", words: list[str], options: "Options", as_json: bool) -> None:
+    from onepipe import run
+
+    names = [connection.name for connection in project.choose(words)]
+    plans = run.plan(project, names, options)
+    if as_json:
+        screen.document({"connections": plans})
+        return
+    headings = ["connection", "slices", "rows", "requests", "of the quota", "time"]
+    for line in screen.table(headings, [_plan_row(one) for one in plans], right=range(1, 6), null="not told"):
+        screen.say(line)
+
+
+def _plan_row(plan: dict[str, Any]) -> list[str | None]:
+    def told(key: str, write: Any) -> str | None:
+        return None if plan.get(key) is None else str(write(plan[key]))
+
+    numbers = [told(key, screen.count) for key in ("slices", "rows", "requests")]
+    return [plan["connection"], *numbers, told("quota_share", "{:.0%}".format), told("seconds", screen.duration)]
+
+
+def tell(report: "RunReport") -> None:
+    """A run in plain words: a line for each connection, and a paragraph for each that is not complete."""
+    headings = [
+        "connection",
+        "result",
+        "read",
+        "new",
+        "changed",
+        "deleted",
+        "unreadable",
+        "requests",
+        "complete through",
+    ]
+    for line in screen.table(headings, map(_run_row, report.connections), right=range(2, 8)):
+        screen.say(line)
+    for one in report.connections:
+        if one.error:
+            head = f"{one.connection} is {one.status}" if one.status != "failed" else f"{one.connection} failed"
+            screen.note(f"\n{head}: {exits.paragraph(one.error)}")
+    if report.published:
+        screen.note(f"\nThe warehouse was not published: {exits.paragraph(report.published)}")
+
+
+def _run_row(report: "ConnectionReport") -> list[str | None]:
+    deals = report.resources.get("opportunity")
+    counts = deals.counts if deals else None
+    told = [counts.fetched, counts.new, counts.changed, counts.deleted] if counts else [None] * 4
+    every = report.resources.values()
+    sums = [sum(one.counts.problems for one in every), sum(one.requests for one in every)]
+    through = deals.complete_through if deals else None
+    numbers = [screen.count(number) for number in [*told, *sums]]
+    return [report.connection, report.status, *numbers, f"{through:%Y-%m-%d %H:%M} UTC" if through else None]
+
+
+def instant(text: str | None, option: str, whole_day: bool = False) -> datetime | None:
+    """An option's date or instant, in UTC unless it says otherwise; `whole_day`: a date means its end. Raises UsageError."""
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise UsageError(
+            f"{option} {text!r} is no date", "write YYYY-MM-DD, or an instant such as 2026-01-15T11:55:00Z"
+        ) from error
+    if whole_day and len(text) <= len("2026-01-15"):
+        moment += timedelta(days=1)
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Ctrl-C ends the process at once, saying what is safe: waiting for every answer under way would take minutes.
+
+    That is safe because it is the same as being killed, which no file of ours minds.
+    """
+
+    def leave(_number: int, _frame: FrameType | None) -> None:
+        if sys.stderr.isatty():
+            sys.stderr.write("\x1b[?25h")  # the cursor, which the progress bars hide
+        sys.stderr.write(INTERRUPTED)
+        sys.stderr.flush()
+        os._exit(exits.INTERRUPTED)
+
+    before = signal.signal(signal.SIGINT, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

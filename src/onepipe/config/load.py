@@ -1,0 +1,120 @@
+"""From the text of config.yaml to a Config, with every mistake named at once by file, line and column."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from onepipe.config.parts import Config
+from onepipe.config.placeholders import Placeholders
+from onepipe.errors import Fault
+from onepipe.yamlmarks import Marks, Place, did_you_mean, refuse
+from onepipe.yamlmarks import load as load_yaml
+
+_VERBATIM = ("credentials", "labels")  # of a connection: 0123 and true are what was written, not a number or a truth
+
+
+def load(path: Path, environ: Mapping[str, str] | None = None, *, credentials: bool = True) -> Config:
+    """Read config.yaml. Raises ConfigError with all its faults.
+
+    `environ` (by default the process's own) and the `.env` beside the file give the values of `${NAME}`. Credentials of
+    a disabled connection are left as they are written; with `credentials=False`, for commands that ask no CRM, all are.
+    """
+    data, marks = load_yaml(path)
+    data = _shaped({} if data is None else data, (), marks)
+    placeholders = Placeholders(marks, os.environ if environ is None else environ)
+    filled = placeholders.fill(data, lambda place: _is_credentials(place) and not (credentials and _on(data, place)))
+    faults = [*marks.faults, *placeholders.faults.values()]
+    try:
+        config = Config.model_validate(filled, context={"folder": path.absolute().parent})
+    except ValidationError as error:
+        known = set(placeholders.faults)
+        refuse([*faults, *(_fault(one, marks) for one in error.errors() if one["loc"] not in known)])
+        raise
+    refuse(faults)
+    return config.placed(marks)
+
+
+def _shaped(data: Any, place: Place, marks: Marks) -> Any:
+    """Empty keys taken out, as if they were not there, and what is to be text put back as it was written."""
+    if len(place) >= 3 and place[2] in _VERBATIM and place[0] == "connections":
+        if isinstance(data, dict):
+            return {key: _shaped(value, (*place, key), marks) for key, value in data.items()}
+        return marks.texts.get(place, data) if data is not None else None
+    if isinstance(data, dict) and place[2:3] != ("settings",):
+        kept = {key: _shaped(value, (*place, key), marks) for key, value in data.items()}
+        # A connection without anything is a mistake to be named, not an absent one.
+        return {
+            key: {} if value is None else value for key, value in kept.items() if value is not None or len(place) == 1
+        }
+    return data
+
+
+def _is_credentials(place: Place) -> bool:
+    return len(place) == 3 and place[0] == "connections" and place[2] == "credentials"
+
+
+def _on(data: Any, place: Place) -> bool:
+    return str(data["connections"][place[1]].get("enabled", True)).lower() not in ("false", "no", "off", "0")
+
+
+def _fault(detail: ErrorDetails, marks: Marks) -> Fault:
+    """What pydantic found, at its place in the file and in our words, which never show a credential."""
+    place = detail["loc"]
+    if place[-1:] == ("[key]",):
+        return marks.fault(place[:-1], str(detail["ctx"]["error"]), key=True)
+    if detail["type"] == "extra_forbidden":
+        here = _model_at(place[:-1])
+        known = here.model_fields if here else ()
+        return marks.fault(place, f"unknown key {place[-1]!r}; {did_you_mean(str(place[-1]), known)}", key=True)
+    return marks.fault(place, _words(detail))
+
+
+def _words(detail: ErrorDetails) -> str:
+    context = detail.get("ctx", {})
+    match detail["type"]:
+        case "missing":
+            return f"is missing: {_describe(detail['loc'])}"
+        case "value_error":
+            return str(context["error"])
+        case "literal_error":
+            return f"{detail['input']!r} is not one of {context['expected']}"
+        case "string_too_short" | "too_short":
+            return "is empty"
+        case "bool_parsing" | "bool_type":
+            return "must be true or false"
+        case "int_parsing" | "int_type" | "int_from_float":
+            return "must be a whole number"
+        case "model_type" | "dict_type":
+            here = _model_at(detail["loc"])
+            return f"needs keys of its own, indented below it{': ' + ', '.join(here.model_fields) if here else ''}"
+        case "greater_than_equal":
+            return f"must be {context['ge']} or more"
+        case _ if detail["input"] is None:
+            return "is empty"
+        case _:
+            return "must be text"
+
+
+def _describe(place: Place) -> str:
+    here = _model_at(place[:-1])
+    described = here.model_fields[str(place[-1])].description if here else None
+    return described or "write it below"
+
+
+def _model_at(place: Place) -> type[BaseModel] | None:
+    """Which of our models stands at a place; None where there is none, as below settings."""
+    here: Any = Config
+    for part in place:
+        if isinstance(here, type) and issubclass(here, BaseModel):
+            field = here.model_fields.get(str(part))
+            here = field.annotation if field else None
+        else:
+            here = (get_args(here) or (None,))[-1]
+        alternatives = [one for one in get_args(here) if isinstance(one, type) and issubclass(one, BaseModel)]
+        if type(None) in get_args(here) and alternatives:
+            here = alternatives[0]
+    return here if isinstance(here, type) and issubclass(here, BaseModel) else None

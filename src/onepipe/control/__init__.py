@@ -1,0 +1,72 @@
+"""The control file: who works on what right now, and the few things that must outlive a run.
+
+`<state>/control.sqlite` is opened in this room alone (`file`). Several processes share it: leases with growing numbers
+(`leases`), the lock around every commit to the work warehouse (`commit`), and the tokens that connectors refresh.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from types import TracebackType
+
+from onepipe.control.commit import CommitLock
+from onepipe.control.file import ControlFile
+from onepipe.control.leases import Lease, Leases, Owner
+
+__all__ = ["Control", "Lease", "Owner"]
+
+
+class Control:
+    """The control file of one state folder, for all threads of one process. Close it, or use it in a `with`.
+
+    `command` is how this process is named to others that wait for it; it must hold no secret. Raises ConfigError where
+    the file was written by a newer onepipe, and DiskTrouble, here and from every method, where it cannot be used.
+    """
+
+    def __init__(self, state: Path, command: str = "onepipe", clock: Callable[[], float] = time.time) -> None:
+        self._file = ControlFile(state / "control.sqlite")
+        self._leases = Leases(self._file, command, clock)
+        self._commit = CommitLock(state / "commit.lock", command)
+
+    def __enter__(self) -> "Control":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop renewing leases and close the file. A lease still held runs out by itself."""
+        self._leases.close()
+        self._file.close()
+
+    def lease(self, name: str, wait: float = 0.0) -> AbstractContextManager[Lease]:
+        """Hold the lease of `name` ("connection:acme") for a `with`; wait up to `wait` seconds. Raises LeaseHeld."""
+        return self._leases.hold(name, wait)
+
+    def owner(self, name: str) -> Owner | None:
+        """Who holds the lease of `name` now; None if it is free."""
+        return next((owner for owner in self.owners() if owner.name == name), None)
+
+    def owners(self) -> list[Owner]:
+        """Who holds which lease now, by name."""
+        return self._leases.owners()
+
+    def commit_lock(self, wait: float = 60.0) -> AbstractContextManager[None]:
+        """Be the only one, among all threads and processes, to open the work warehouse, for a `with`; not reentrant.
+
+        Raises LeaseHeld after `wait` seconds. The system takes it back when the process ends, however it ends.
+        """
+        return self._commit.hold(wait)
+
+    def tokens(self, connection: str) -> dict[str, str]:
+        """The tokens kept for a connection, as its connector's `auth` last gave them; {} if none."""
+        with self._file.reading() as db:
+            rows = db.execute("SELECT name, value FROM token WHERE connection = ?", (connection,)).fetchall()
+        return {row["name"]: row["value"] for row in rows}
+
+    def keep_tokens(self, connection: str, tokens: Mapping[str, str]) -> None:
+        """Keep these tokens of a connection, and no others, durably from now on."""
+        with self._file.writing() as db:
+            db.execute("DELETE FROM token WHERE connection = ?", (connection,))
+            db.executemany("INSERT INTO token VALUES (?, ?, ?)", [(connection, *pair) for pair in tokens.items()])

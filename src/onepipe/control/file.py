@@ -1,0 +1,128 @@
+"""The SQLite file itself: opening, migrating, transactions, and what its errors mean to a user.
+
+Never open this file by other means in a process that uses it: closing such a handle drops SQLite's locks (POSIX), and
+a second writer gets in.
+"""
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from onepipe.errors import ConfigError, DiskTrouble
+
+Row = sqlite3.Row
+
+# One step a version, never edited once released; PRAGMA user_version counts the steps taken.
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        """CREATE TABLE lease (
+            name TEXT PRIMARY KEY,
+            number INTEGER NOT NULL,  -- only grows; kept after release
+            pid INTEGER,              -- NULL: free
+            started TEXT,             -- when that process began, in the system's own words: pids are used again
+            machine TEXT,
+            host TEXT,
+            command TEXT,
+            since REAL,
+            expires REAL NOT NULL
+        ) STRICT""",
+        """CREATE TABLE token (
+            connection TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (connection, name)
+        ) STRICT""",
+    ),
+)
+
+
+class ControlFile:
+    """One connection to the file, used by all threads of the process in turn."""
+
+    def __init__(self, path: Path, migrations: tuple[tuple[str, ...], ...] = MIGRATIONS) -> None:
+        self.path = path
+        self._migrations = migrations
+        self._lock = threading.RLock()
+        self._db = self._open()
+
+    def close(self) -> None:
+        """Close the file; further use raises DiskTrouble."""
+        with self._lock:
+            self._db.close()
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """The connection, for statements that only read. Raises DiskTrouble."""
+        with self._lock:
+            try:
+                yield self._db
+            except sqlite3.Error as error:
+                raise self._trouble(error) from error
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """The connection within one transaction, on disk when the block has ended. Raises DiskTrouble."""
+        with self.reading() as db:
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                yield db
+                db.execute("COMMIT")
+            except BaseException:
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+                raise
+
+    def _open(self) -> sqlite3.Connection:
+        try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            db = sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)
+        except (OSError, sqlite3.Error) as error:
+            raise self._trouble(error) from error
+        try:
+            self._prepare(db)
+        except BaseException as error:
+            db.close()
+            if isinstance(error, OSError | sqlite3.Error):
+                raise self._trouble(error) from error
+            raise
+        return db
+
+    def _prepare(self, db: sqlite3.Connection) -> None:
+        db.row_factory = sqlite3.Row
+        self.path.chmod(0o600)  # it keeps tokens; SQLite gives its side files the same mode
+        if db.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+            db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+        found, known = _version(db), len(self._migrations)
+        if found > known:
+            raise ConfigError(
+                f"{self.path} was written by a newer onepipe (state version {found}, this one knows {known}). "
+                "Nothing was changed.",
+                hint="Use the newer onepipe, or name another folder as `state:` in config.yaml.",
+            )
+        if found < known:
+            self._migrate(db)
+
+    def _migrate(self, db: sqlite3.Connection) -> None:
+        found = _version(db)
+        if found:
+            copy = self.path.with_name(f"control.v{found}.sqlite")
+            copy.unlink(missing_ok=True)
+            db.execute("VACUUM INTO ?", (str(copy),))
+            copy.chmod(0o600)
+        db.execute("BEGIN IMMEDIATE")
+        for step in self._migrations[_version(db) :]:  # asked again: another process may have migrated meanwhile
+            for statement in step:
+                db.execute(statement)
+        db.execute(f"PRAGMA user_version = {len(self._migrations)}")
+        db.execute("COMMIT")
+
+    def _trouble(self, error: Exception) -> DiskTrouble:
+        return DiskTrouble(
+            f"The control file {self.path} cannot be used: {error}. What was committed before is safe.",
+            hint="See that its folder exists, is writable and has space left, then run the command again.",
+        )
+
+
+def _version(db: sqlite3.Connection) -> int:
+    found: int = db.execute("PRAGMA user_version").fetchone()[0]
+    return found

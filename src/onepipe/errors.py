@@ -1,0 +1,148 @@
+"""Every error onepipe raises, grouped by what the caller does next.
+
+OnepipeError                 .kind names it in reports and in sync_runs.error_kind
+  stop and tell the user (exit 2)
+    UsageError               wrong words on the command line, or SQL that fails
+    ConfigError              config.yaml or a mapping is wrong; carries every fault at once
+  step aside (exit 75)
+    LeaseHeld                another process holds the connection or the daemon's place
+  this connection stops, the others go on (exit 1)
+    AuthRefused              the CRM does not accept the credential
+    RateLimited              the CRM, or our own budget, says wait; .until may say how long
+    Unavailable              no usable answer: network, 5xx, timeout, a path that is not there
+    BadPayload               an answer that is not what the API promises
+    PagingLoop               a list that does not end, or cannot be read whole
+    Suspect                  a sweep whose result is not to be believed
+    WriteRefused             something other than a read tried to leave the process
+    DiskTrouble              the spool, the warehouse or the snapshot could not be written
+  the record, not the run
+    Gone                     the CRM says this one record does not exist (any more)
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import ClassVar
+
+
+class OnepipeError(Exception):
+    """An error with a kind for reports, a sentence for people, and a hint on what to do next."""
+
+    kind: ClassVar[str] = "internal"
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(OnepipeError):
+    """The command, or the SQL given to it, cannot be carried out as written."""
+
+    kind = "config"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One mistake in a file that a user wrote. `line` and `column` count from 1."""
+
+    file: Path
+    line: int
+    column: int
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}: {self.path}: {self.message}"
+
+
+class ConfigError(OnepipeError):
+    """One or more mistakes in files that the user wrote; all of them, not the first."""
+
+    kind = "config"
+
+    def __init__(self, message: str, hint: str | None = None, faults: tuple[Fault, ...] = ()) -> None:
+        super().__init__(message, hint)
+        self.faults = faults
+
+
+class LeaseHeld(OnepipeError):
+    """Another process does this work right now; the message names it."""
+
+    kind = "lease"
+
+
+class SourceError(OnepipeError):
+    """One connection cannot go on; the others can."""
+
+
+class AuthRefused(SourceError):
+    """The CRM refuses the credential, on the wire or inside a 200."""
+
+    kind = "auth"
+
+
+class RateLimited(SourceError):
+    """Nothing more may be asked now. `until` is the instant it may, in UTC, where known."""
+
+    kind = "rate_limited"
+
+    def __init__(self, message: str, hint: str | None = None, until: datetime | None = None) -> None:
+        super().__init__(message, hint)
+        self.until = until
+
+
+class Unavailable(SourceError):
+    """The CRM gave no usable answer: refused connection, timeout, 5xx, or a path that is not there.
+
+    `sent` is False only where the request certainly did not reach the CRM; a write may be tried again then.
+    """
+
+    kind = "unavailable"
+
+    def __init__(self, message: str, hint: str | None = None, sent: bool = True) -> None:
+        super().__init__(message, hint)
+        self.sent = sent
+
+
+class BadPayload(SourceError):
+    """The answer is not what the API promises: truncated, HTML, an error envelope, a missing record path."""
+
+    kind = "bad_payload"
+
+
+class PagingLoop(SourceError):
+    """A list that repeats itself, never ends, or moves too fast to be read whole."""
+
+    kind = "paging"
+
+
+class Suspect(SourceError):
+    """A sweep that would mark too much as deleted; nothing was marked."""
+
+    kind = "suspect"
+
+
+class WriteRefused(SourceError):
+    """A request that is not a read was stopped at the door, before it was sent."""
+
+    kind = "config"
+
+
+class DiskTrouble(SourceError):
+    """A file of ours could not be written or read; what was committed before is safe."""
+
+    kind = "disk"
+
+
+class Gone(OnepipeError):
+    """The CRM says that this one record does not exist. Not a failure of the run.
+
+    `evidence` is how we know: "gone" where the CRM said so, "absent" where every way of asking failed.
+    """
+
+    kind = "gone"
+
+    def __init__(self, message: str, hint: str | None = None, evidence: str = "gone") -> None:
+        super().__init__(message, hint)
+        self.evidence = evidence

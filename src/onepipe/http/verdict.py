@@ -1,0 +1,154 @@
+"""What an answer means: data, or which error, and whether it is worth asking again."""
+
+import re
+from collections.abc import Container
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import msgspec
+
+from onepipe.errors import AuthRefused, BadPayload, Gone, OnepipeError, RateLimited, Unavailable
+from onepipe.excerpt import excerpt
+from onepipe.http.answer import Answer, http_date
+
+# 520 to 524 are what a common CDN answers when the server behind it does not.
+RETRIED = frozenset((408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524))
+_YEAR = 366 * 86400.0
+_REMAINING = "x-ratelimit-remaining"
+_HTML = re.compile(rb"<!doctype\s+html|<html|<head\b|<body\b|<title\b", re.I)
+_DOWN = re.compile(r"maintenance|unavailable|gateway|overload|temporar|be back|try again|5\d\d\b|down for", re.I)
+_LOGIN = re.compile(r"log.?in|sign.?in|password|session|authori[sz]|sso\b", re.I)
+_LOGIN_PATH = re.compile(r"log.?in|sign.?in|auth|sso|suspen|terms|password", re.I)
+_ROOT = re.compile(rb"<([A-Za-z_][\w.:-]*)")
+_STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.S)
+_whole = msgspec.json.Decoder(msgspec.Raw)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """An answer that is no data. `again`: a read may be asked again, after `wait` seconds where the server says so."""
+
+    error: OnepipeError
+    again: bool = False
+    wait: float | None = None
+
+
+def judge(answer: Answer, what: str, now: float, gone: Container[int], ends: str | None) -> Verdict | None:
+    """Return None for data, else what is wrong. `what` names the request without its query; `now` is our clock."""
+    status = answer.status
+    if 200 <= status < 300:
+        return _page_instead_of_data(answer, what, ends) or _cut_short(answer, what)
+    said = f"{what} was answered {status}: {excerpt(answer.content)}"
+    end = f" The end of this API was announced: {ends}." if ends else ""
+    if status in gone:
+        return Verdict(Gone(f"The record does not exist: {said}"))
+    if status in (401, 403):
+        return Verdict(AuthRefused(f"The CRM refuses the credential: {said}", _CREDENTIAL))
+    if status in RETRIED:
+        return _later(answer, said, now)
+    if 300 <= status < 400:
+        return Verdict(_redirected(answer, what))
+    if status in (404, 405, 410, 501):
+        return Verdict(Unavailable(f"The CRM has no such path: {said}.{end}", "Check the connection's base_url."))
+    if status >= 500:
+        return Verdict(Unavailable(f"The CRM failed: {said}"))
+    return Verdict(BadPayload(f"The CRM does not accept the request: {said}"))
+
+
+_CREDENTIAL = "Check the connection's credentials, and that their user may read opportunities."
+
+
+def _later(answer: Answer, said: str, now: float) -> Verdict:
+    wait = server_wait(answer, now)
+    if answer.status == 429:
+        return Verdict(RateLimited(f"The CRM asks us to slow down: {said}"), again=True, wait=wait)
+    return Verdict(Unavailable(f"The CRM is not available: {said}"), again=True, wait=wait)
+
+
+def server_wait(answer: Answer, now: float) -> float | None:
+    """Return how many seconds the server asks to wait, on its own clock; None where it does not say.
+
+    Retry-After as seconds or as a date, else X-RateLimit-Reset (epoch seconds, Capsule API v1) or the interval of
+    X-RateLimit-Interval-Milliseconds (LeadConnector). A refused or a last allowed request only.
+    """
+    spent = answer.status == 429 or (_REMAINING in answer.headers and answer.number(_REMAINING) == 0)
+    if not spent and answer.status != 503:
+        return None
+    date = answer.date
+    server_now = date.timestamp() if date else now
+    text = (answer.headers.get("retry-after") or "").strip()
+    if re.fullmatch(r"\d+(\.\d+)?", text):
+        return min(float(text), _YEAR)
+    instant = http_date(text)
+    if instant:
+        return max(0.0, instant.timestamp() - server_now)
+    if not spent:
+        return None
+    reset = answer.number("x-ratelimit-reset")
+    if reset is not None:
+        return max(0.0, reset - server_now if reset > 1_000_000_000 else float(reset))
+    interval = answer.number("x-ratelimit-interval-milliseconds")
+    return None if interval is None else interval / 1000
+
+
+def _redirected(answer: Answer, what: str) -> OnepipeError:
+    where = urlsplit(answer.headers.get("location") or "")
+    place = f"{where.hostname or ''}{where.path}" or "nowhere"
+    if _LOGIN_PATH.search(where.path):
+        return AuthRefused(f"The CRM does not accept the credential: {what} leads to the page {place}.", _CREDENTIAL)
+    return Unavailable(
+        f"{what} is answered {answer.status}, a redirect to {place}; credentials are not sent there.",
+        "Check the connection's base_url: scheme, host and path prefix.",
+    )
+
+
+def _page_instead_of_data(answer: Answer, what: str, ends: str | None) -> Verdict | None:
+    if not _is_page(answer):
+        return None
+    words = answer.content[:20_000].decode("utf-8", "replace")
+    said = f"{what} was answered with HTML instead of data: {excerpt(answer.content)}"
+    end = f" The end of this API was announced: {ends}." if ends else ""
+    if _DOWN.search(words) and not _LOGIN.search(words):
+        return Verdict(Unavailable(f"{said}.{end}"), again=True)
+    return Verdict(
+        AuthRefused(f"{said}. A page like this means that the credential was not accepted.{end}", _CREDENTIAL)
+    )
+
+
+def _is_page(answer: Answer) -> bool:
+    start = answer.content[:1024].lstrip(b"\xef\xbb\xbf \t\r\n")
+    if start[:1] == b"<":
+        return _HTML.search(start) is not None
+    kind = answer.headers.get("content-type") or ""
+    return "html" in kind.lower() and bool(start) and start[:1] not in b'{["-0123456789tfn'
+
+
+def _cut_short(answer: Answer, what: str) -> Verdict | None:
+    """Tell an answer that ends in the middle of its data: its length may agree with its header all the same."""
+    content = answer.content
+    if not content or not (_half_json(content) if content.lstrip()[:1] in (b"{", b"[") else _half_xml(content)):
+        return None
+    error = BadPayload(f"{what} was answered with {len(content)} bytes that end in the middle of the data.")
+    return Verdict(error, again=True)
+
+
+def _half_json(content: bytes) -> bool:
+    try:
+        _whole.decode(content)
+    except msgspec.DecodeError as error:
+        if "truncated" not in str(error):
+            return False
+        bare = _STRINGS.sub(b"", content)  # half a surrogate pair is reported as truncation, too
+        return b'"' in bare or bare.count(b"{") > bare.count(b"}") or bare.count(b"[") > bare.count(b"]")
+    except RecursionError:
+        return False
+    return False
+
+
+def _half_xml(content: bytes) -> bool:
+    start = content[:2048].lstrip(b"\xef\xbb\xbf \t\r\n")
+    if start[:1] != b"<":
+        return False
+    root = _ROOT.search(start)
+    end = content[-256:].rstrip()
+    return root is not None and not end.endswith((b"</%b>" % root[1], b"/>", b"-->"))

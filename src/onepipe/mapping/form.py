@@ -1,0 +1,133 @@
+"""What a mapping file says, proved: canonical columns, the paths they are read from, and the way back."""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from onepipe.model import MAPPED, STAGE
+from onepipe.transform import Transform
+from onepipe.yamlmarks import Marks, Place
+
+OWN_DAY = "closed_day"  # the CRM's own closing day; becomes closed_on with evidence `crm`
+TYPES = {column.name: column.type for column in MAPPED} | {OWN_DAY: "DATE"}
+STAGE_TYPES = {column.name: column.type for column in STAGE if column.name != "connection"}
+
+_STEP = r"[^.\[\]^@$]+"
+_PATH = re.compile(rf"(?P<root>\^\.|@)?(?P<steps>{_STEP}(?:\.{_STEP})*)(?P<list>\[(?P<order>\w*)\](?:\.(?P<item>{_STEP}))?)?")
+_UNNESTED = ("$key", "$value", "$position")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a value stands in what the CRM sent: `step.stage.status`, `tags[]`, `@tag[].name`, `^.id`, `$position`.
+
+    `root` is "" for the record, "^" for the record around the one unnested, "@" for a detail, "$" for what unnesting
+    gives. A list is read whole, in the order sent or by the field `order`; `item` is the key read of each element.
+    """
+
+    text: str
+    root: str
+    steps: tuple[str, ...]
+    is_list: bool = False
+    order: str = ""
+    item: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MappedField:
+    """One canonical column: what it is read from and how, and where it is written (`to`; None: never)."""
+
+    name: str
+    type: str
+    transform: Transform
+    sources: tuple[Source, ...] = ()
+    values: dict[str, tuple[str, ...]] | None = None  # canonical word -> the CRM's words; "*" is any other
+    default: str | None = None  # for an absent value; "$currency" is the connection's
+    unless: tuple[Source, tuple[str, ...]] | None = None
+    lookup: tuple[str, ...] = ()  # canonical columns by which the row of `stages` is found
+    template: str | None = None
+    zone: str | None = None
+    to: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StageRules:
+    """How the records of a reference resource become rows of `stages`; `each` is the list or object to unnest."""
+
+    resource: str
+    each: Source | None
+    fields: dict[str, MappedField]
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A record as the CRM sends it and what must be read from it; `place` is where it stands in the file."""
+
+    place: Place
+    sent: Any  # data, or the payload itself as JSON text
+    details: dict[str, Any]
+    stages: list[dict[str, Any]]
+    settings: dict[str, str]
+    out: dict[str, Any]
+    problems: list[str]
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """A whole mapping file, proved. `key` is the path of the CRM's id, `name` the file's name without `.yaml`."""
+
+    name: str
+    key: Source
+    fields: dict[str, MappedField]
+    stages: StageRules | None
+    examples: list[Example]
+    marks: Marks = field(repr=False)
+    text: str = field(repr=False)  # what the version is made of
+
+    @cached_property
+    def version(self) -> str:
+        """A short hash of everything that decides what is read, the transforms' SQL included."""
+        return hashlib.sha256(self.text.encode()).hexdigest()[:12]
+
+    @property
+    def details(self) -> tuple[str, ...]:
+        """The names of the details the fields read, sorted: ("customfield", "tag")."""
+        return tuple(sorted({one.steps[0] for one in self.sources() if one.root == "@"}))
+
+    @property
+    def reference(self) -> dict[str, StageRules]:
+        """Resource -> how its records become `stages`."""
+        return {self.stages.resource: self.stages} if self.stages else {}
+
+    def sources(self) -> Iterator[Source]:
+        """Every path that the key and the fields read."""
+        yield self.key
+        for one in self.fields.values():
+            yield from one.sources
+            if one.unless:
+                yield one.unless[0]
+            if one.template:
+                yield from template_sources(one.template)
+
+
+def parse_source(text: str) -> Source | None:
+    """A path as written in a mapping, taken apart; None where it is none."""
+    if text in _UNNESTED:
+        return Source(text, "$", (text[1:],))
+    found = _PATH.fullmatch(text)
+    if not found:
+        return None
+    root = (found["root"] or "").rstrip(".")
+    is_list = found["list"] is not None
+    if root == "@" and not is_list:
+        return None
+    return Source(text, root, tuple(found["steps"].split(".")), is_list, found["order"] or "", found["item"] or "")
+
+
+def template_sources(template: str) -> list[Source]:
+    """The record's paths in a template such as "{base_url}/opportunity/{id}"."""
+    found = [parse_source(word) for word in re.findall(r"\{([^}]*)\}", template) if word != "base_url"]
+    return [source for source in found if source]

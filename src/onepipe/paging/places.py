@@ -1,0 +1,105 @@
+"""The two ways to name a place in a list: the number of a page, the offset of a row."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from onepipe.records import Page, Token
+
+
+@dataclass(slots=True)
+class Seam:
+    """The last good page, where the next must join: its place, its rows, and how many the next should share with it.
+
+    `kept` is how many different rows were known before it; `rows` counts unreadable ones, `ids` cannot.
+    """
+
+    place: int
+    rows: int
+    ids: tuple[str, ...]
+    kept: int = 0
+    shared: int = 0
+
+
+class Places(Protocol):
+    """How places follow each other."""
+
+    @property
+    def first(self) -> int:
+        """The place where the list begins."""
+
+    def after(self, seam: Seam, *, careful: bool) -> int:
+        """Return the place after the seam's page and note what it shares; `careful` is for reading a list again."""
+
+    def beyond(self, place: int) -> int:
+        """Return the place after an empty page."""
+
+    def before(self, place: int, seam: Seam) -> int:
+        """Return the place one page back."""
+
+    def ended(self, place: int, rows: int, known: int, shared: int, page: Page) -> bool:
+        """Say whether this page is the last, by the total or pages it states or else by what it holds."""
+
+    def ahead(self, place: int, seam: Seam, total: int | None, pages: int | None) -> range:
+        """Return the places after `place` that will surely be asked for."""
+
+    def token(self, seam: Seam) -> Token:
+        """Return [place, id, rows known before]: a later run begins at this place and must find this id there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """Pages by number. Nothing is shared between them, so only the list's total shows that rows moved."""
+
+    first: int
+
+    def after(self, seam: Seam, *, careful: bool) -> int:  # noqa: ARG002 - see Places
+        return seam.place + 1
+
+    def beyond(self, place: int) -> int:
+        return place + 1
+
+    def before(self, place: int, seam: Seam) -> int:  # noqa: ARG002 - see Places
+        return max(self.first, place - 1)
+
+    def ended(self, place: int, rows: int, known: int, shared: int, page: Page) -> bool:  # noqa: ARG002 - see Places
+        if page.pages is not None:
+            return place - self.first + 1 >= page.pages
+        return known >= page.total if page.total is not None else rows == 0
+
+    def ahead(self, place: int, seam: Seam, total: int | None, pages: int | None) -> range:
+        if pages is None:
+            pages = -(-total // seam.rows) if total is not None and seam.rows else 0
+        return range(place + 1, self.first + pages)
+
+    def token(self, seam: Seam) -> Token:
+        return [seam.place, seam.ids[-1], seam.kept]
+
+
+@dataclass(frozen=True, slots=True)
+class Offsets:
+    """Rows by offset from 0. Each page begins with the last `overlap` rows of the one before."""
+
+    size: int
+    overlap: int
+    first: int = 0
+
+    def after(self, seam: Seam, *, careful: bool) -> int:
+        wanted = max(self.overlap, seam.rows // 2 if careful else 0) + seam.rows - len(seam.ids)
+        seam.shared = max(0, min(wanted, seam.rows - 1))
+        return seam.place + seam.rows - seam.shared
+
+    def beyond(self, place: int) -> int:
+        return place + self.size
+
+    def before(self, place: int, seam: Seam) -> int:
+        return max(0, place - max(1, seam.rows - 1))
+
+    def ended(self, place: int, rows: int, known: int, shared: int, page: Page) -> bool:  # noqa: ARG002 - see Places
+        return place + rows >= page.total if page.total is not None else rows <= shared
+
+    def ahead(self, place: int, seam: Seam, total: int | None, pages: int | None) -> range:  # noqa: ARG002 - see Places
+        step = seam.rows - seam.shared
+        return range(place + step, total, step) if total is not None and step > 0 else range(0)
+
+    def token(self, seam: Seam) -> Token:
+        return [seam.place + seam.rows - 1, seam.ids[-1], max(0, seam.kept + len(seam.ids) - 1)]

@@ -1,0 +1,145 @@
+"""Lists asked for by place (page number or row offset), whose rows move while they are read.
+
+Rows deleted before our place pull the rest up, and the next page begins too late: rows are missed. Rows added push the
+rest down, and rows come twice. So every page must join the one before: by offset, it begins with the rows that ended
+it; by page number, the list's total has not changed. A page that does not join is accepted only if the last row
+stands in it; otherwise we go back until a page holds a row of the last good one. What joins so is complete for
+every record that kept its place in the list's order. One that is renamed from ahead of us to behind us is found by
+the count at the end or, since it has changed, by the next run.
+"""
+
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+
+from onepipe.errors import PagingLoop
+from onepipe.paging.ahead import Ahead
+from onepipe.paging.places import Numbers, Offsets, Places, Seam
+from onepipe.paging.scan import Scan
+from onepipe.records import Page, Token
+
+STEPS_BACK = 3
+"""So often we go back for one gap before the whole list is read again."""
+RESCANS = 3
+"""So often the whole list is read again before it counts as moving too fast."""
+
+
+def by_page(fetch: Callable[[int], Page], resume: Token = None, first: int = 1, ahead: int = 8) -> Iterator[Page]:
+    """Ask for page after page: `fetch(first)`, `fetch(first + 1)`, ...
+
+    The end is `more`, else `pages`, else `total`, else an empty page. Where the list states its pages or its total, up
+    to `ahead` pages are fetched at once while answers are slow; their order stays. Raises PagingLoop.
+    """
+    return _Walk(Ahead(fetch, ahead), Numbers(first)).pages(resume)
+
+
+def by_offset(
+    fetch: Callable[[int], Page], resume: Token = None, size: int = 100, overlap: int = 1, ahead: int = 8
+) -> Iterator[Page]:
+    """Ask from offset after offset, from 0: by the rows received, less `overlap` rows to see whether any moved.
+
+    `size` is the number of rows asked for; a list may give fewer. The end is `more`, else `total`, else a page
+    without a row after the overlap. Raises PagingLoop.
+    """
+    return _Walk(Ahead(fetch, ahead), Offsets(size, overlap)).pages(resume)
+
+
+class _Walk:
+    """One scan of one list, in one or more passes."""
+
+    def __init__(self, ahead: Ahead[int], places: Places) -> None:
+        self._ahead, self._places = ahead, places
+        self._scan = Scan()
+        self._seam: Seam | None = None
+        """None where the next page need not join: at the beginning, and after an empty page."""
+        self._opening: tuple[str, ...] = ()
+        """The ids of the list's first page."""
+        self._repeated: int | None = None
+        """The place that gave an earlier page's rows; whether that is a loop, the first page read again tells."""
+        self._token: Token = [places.first, None, 0]
+        """Where a later run can go on; with None for an id it begins anew."""
+
+    def pages(self, resume: Token) -> Iterator[Page]:
+        """Yield pages until the list was read whole. `resume` is the `next` of a page that was kept."""
+        place = self._places.first
+        if resume is not None and resume[1] is not None:
+            place, last, self._scan.kept = resume
+            self._seam = Seam(place, 1, (last,))
+        with closing(self._ahead):
+            for attempt in range(RESCANS + 1):
+                known = self._scan.known
+                whole = yield from self._pass(place, careful=attempt > 0)
+                if whole and not self._scan.short:
+                    return
+                if whole and attempt and self._scan.known == known:
+                    break  # the same again: another pass would find no more
+                place, self._seam = self._places.first, None
+                self._scan.again()
+        raise PagingLoop(f"The list moved while it was read, or does not hold what it states: {self._scan}.")
+
+    def _pass(self, place: int, *, careful: bool) -> Generator[Page, None, bool]:
+        """Read from `place` to the end; return whether it was reached without a gap or a repeated page."""
+        searching, steps, furthest = self._seam is not None, 0, -1
+        while True:
+            page = self._ahead.page(place, self._following(place))
+            ids, rows = tuple(record.id for record in page.records), len(page.records) + len(page.unreadable)
+            changed = self._scan.note(page)
+            empty_inside = not rows and not changed and not self._ended(place, rows, page)
+            if not empty_inside and not self._joins(place, ids, searching=searching, changed=changed):
+                steps += 1
+                self._ahead.forget()
+                if self._seam is None or steps > STEPS_BACK:
+                    return False
+                searching, place, self._seam.shared = True, self._places.before(place, self._seam), 0
+                continue
+            reread = place <= furthest
+            if not reread and not changed and self._repeats(place, ids, rows):
+                return False
+            kept = self._scan.rows
+            steps = 0 if self._scan.take(page, reread=reread) else steps
+            ended = self._ended(place, rows, page)
+            searching, furthest = False, max(place, furthest)
+            self._seam = Seam(place, rows, ids, kept) if rows else None
+            page.token, page.next = place, self._next(ended=ended)
+            yield page
+            if ended:
+                return True
+            place = self._places.after(self._seam, careful=careful) if self._seam else self._places.beyond(place)
+
+    def _following(self, place: int) -> range:
+        return self._places.ahead(place, self._seam, self._scan.total, self._scan.pages) if self._seam else range(0)
+
+    def _ended(self, place: int, rows: int, page: Page) -> bool:
+        if page.more is not None:
+            return not page.more
+        return self._places.ended(place, rows, self._scan.rows, self._seam.shared if self._seam else 0, page)
+
+    def _joins(self, place: int, ids: tuple[str, ...], *, searching: bool, changed: bool) -> bool:
+        """Say whether a page leaves no gap to the last good one; notes it where rows have moved."""
+        seam = self._seam
+        if seam is None or not seam.ids or place <= self._places.first:
+            return True
+        if searching:
+            return not set(ids).isdisjoint(seam.ids)
+        if seam.shared == 0 and not changed:
+            return True
+        if seam.shared and ids[: seam.shared] == seam.ids[-seam.shared :]:
+            return True
+        self._scan.moved |= len(seam.ids) == seam.rows  # unreadable rows have no id to compare by
+        return seam.ids[-1] in ids
+
+    def _repeats(self, place: int, ids: tuple[str, ...], rows: int) -> bool:
+        """Say whether these rows were a page before: the list is in a loop, or moved by just one page."""
+        if place == self._places.first:
+            if self._repeated is not None and ids == self._opening:
+                raise PagingLoop(f"The list repeats a page: place {self._repeated} gave rows that came before.")
+            self._opening, self._repeated = ids, None
+        elif ids and rows > (self._seam.shared if self._seam else 0) and self._scan.repeats(ids):
+            self._repeated = place
+        return self._repeated is not None
+
+    def _next(self, *, ended: bool) -> Token:
+        if self._seam and self._seam.ids:
+            self._token = self._places.token(self._seam)
+        if ended:
+            return [self._places.first, None, 0] if self._scan.short else None
+        return self._token

@@ -1,0 +1,107 @@
+"""What one scan of a list has seen: drops what was yielded before, and stops a list that never ends."""
+
+from dataclasses import dataclass, field
+
+from onepipe.errors import PagingLoop
+from onepipe.records import Page, Record
+
+STALE_PAGES = 3
+"""So many pages running without an id that is new to the scan are a loop."""
+EMPTY_PAGES = 3
+"""So many empty pages running are passed over before the end that the list states."""
+PAGES_BEYOND = 2
+"""So many pages beyond the number of rows that the list states are a loop."""
+
+
+@dataclass
+class Scan:
+    """The memory of one scan over all its passes. `kept` is how many rows an earlier run had already kept."""
+
+    kept: int = 0
+    total: int | None = None
+    pages: int | None = None
+    moved: bool = False
+    _least: int | None = None
+    """The smallest total stated in this pass: so many rows at least stood there all the while, if none was added."""
+    _yielded: dict[str, int] = field(default_factory=dict)
+    _passed: set[str] = field(default_factory=set)
+    _odd: set[bytes] = field(default_factory=set)
+    _signatures: set[int] = field(default_factory=set)
+    _stale: int = 0
+    _empty: int = 0
+    _beyond: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.rows} rows were found" + ("" if self.total is None else f" where it states {self.total}")
+
+    def again(self) -> None:
+        """Begin another pass: what was yielded is remembered, what the guard counts is not."""
+        self.kept = self._stale = self._empty = self._beyond = 0
+        self.total = self.pages = self._least = None
+        self._passed, self._signatures = set(), set()
+
+    @property
+    def rows(self) -> int:
+        """How many different rows this pass has seen, those kept by an earlier run and unreadable ones included."""
+        return self.kept + len(self._passed) + len(self._odd)
+
+    @property
+    def known(self) -> int:
+        """How many different rows all passes together have seen."""
+        return self.kept + len(self._yielded) + len(self._odd)
+
+    @property
+    def short(self) -> bool:
+        """Whether fewer rows were seen than the list holds by its own word."""
+        return self._least is not None and self.known < self._least
+
+    def note(self, page: Page) -> bool:
+        """Remember what the list says it holds; return whether its total changed since the page before."""
+        self.pages = self.pages if page.pages is None else page.pages
+        if page.total is None:
+            return False
+        changed = self.total is not None and page.total != self.total
+        self.moved |= changed
+        self.total = page.total
+        self._least = page.total if self._least is None else min(page.total, self._least)
+        return changed
+
+    def repeats(self, ids: tuple[str, ...]) -> bool:
+        """Say whether these very rows were a page of this pass before."""
+        return hash(ids) in self._signatures
+
+    def take(self, page: Page, *, reread: bool = False) -> bool:
+        """Take in a page and leave on it only what was not yielded before; return whether it held an unseen row.
+
+        `reread` says that we went back on purpose, which the guard must not count. Raises PagingLoop.
+        """
+        full = self.total is not None and self.rows >= self.total
+        ids = tuple(record.id for record in page.records)
+        odd = [row for row in page.unreadable if row not in self._odd]
+        filled, fresh = bool(ids or page.unreadable), bool(odd) or not self._passed.issuperset(ids)
+        self._signatures.add(hash(ids))
+        self._passed.update(ids)
+        self._odd.update(odd)
+        if not reread:
+            self._guard(filled=filled, fresh=fresh, beyond=full)
+        page.records = [record for record in page.records if self._is_news(record)]
+        page.unreadable, page.moved = odd, self.moved
+        return fresh
+
+    def _guard(self, *, filled: bool, fresh: bool, beyond: bool) -> None:
+        self._empty = 0 if filled else self._empty + 1
+        self._stale = 0 if fresh or not filled else self._stale + 1
+        self._beyond += filled and fresh and beyond
+        if self._empty > EMPTY_PAGES:
+            raise PagingLoop(f"The list gives {self._empty} empty pages running and says that more follows: {self}.")
+        if self._stale >= STALE_PAGES:
+            raise PagingLoop(f"The list gives no unseen id on {self._stale} pages running: {self}.")
+        if self._beyond >= PAGES_BEYOND:
+            raise PagingLoop(f"The list goes {self._beyond} pages beyond its own total: {self}.")
+
+    def _is_news(self, record: Record) -> bool:
+        mark = hash(record.payload)
+        if self._yielded.get(record.id) == mark:
+            return False
+        self._yielded[record.id] = mark
+        return True

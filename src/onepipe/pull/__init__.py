@@ -1,0 +1,173 @@
+"""Pulling: one run of one connection, from the CRM's answer to the committed row.
+
+begin -> scan (reference lists, then opportunities), merging behind -> tombstones -> close the slice, move the cursor
+      -> sweep, where everything was read -> details owed -> settle the books
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+from onepipe.errors import OnepipeError, PagingLoop, RateLimited, SourceError
+from onepipe.pull.details import pay
+from onepipe.pull.job import OPPORTUNITY, Job, Options
+from onepipe.pull.merge import Merging
+from onepipe.pull.scan import Distrusted, Scan, new_slice, open_slice
+from onepipe.pull.sweep import sweep
+from onepipe.spool import forget
+from onepipe.warehouse import books, debts
+from onepipe.warehouse.books import RunRow, Slice, Standing
+
+__all__ = ["Job", "Options", "pull"]
+
+
+def pull(job: Job, executor: ThreadPoolExecutor) -> None:
+    """Bring one connection up to date; how it went is in job.report, also when it failed."""
+    try:
+        standing = _begin(job)
+        _read(job, standing, standing.slice or new_slice(job, standing), executor)
+        _after(job, pay)
+    except OnepipeError as error:
+        got_somewhere = any(one.counts.fetched for one in job.report.resources.values())
+        held_back = isinstance(error, RateLimited) and (got_somewhere or job.options.max_requests is not None)
+        job.report.fall("partial" if held_back else "failed", error)
+    _settle(job)
+
+
+def _begin(job: Job) -> Standing:
+    """Where the connection stands, with the slice to work on, which is written down."""
+    with job.warehouse.commit(job.run_id) as db:
+        job.account.fence(db)
+        standing = books.standing(db, job.name)
+        details = job.account.reading.details
+        debts.forgive(db, job.name, details)
+        if job.options.full:
+            debts.owe_all(db, job.name, details, job.account.now())
+        piece = open_slice(job, standing) or new_slice(job, standing)
+        books.keep_slice(db, piece)
+    for folder in (job.warehouse.spool / job.name).glob("*"):
+        if folder.name != piece.name:
+            forget(folder)
+    return replace(standing, slice=piece)
+
+
+def _read(job: Job, standing: Standing, piece: Slice, executor: ThreadPoolExecutor) -> None:
+    """One scan to its end; and the sweep, where it was a complete read or the CRM's own count asks for one."""
+    merging = Merging(job, piece, executor)
+    try:
+        Scan(job, standing, merging).run()
+    except Distrusted as broken:
+        return _read_without(job, standing, broken.fact, broken.sentence, merging, executor)
+    except PagingLoop as error:
+        if job.account.facts.order is None or "order" in standing.distrust:
+            _give_up(job, merging)
+            raise
+        sentence = f"the list does not keep to its order ({error.message})"
+        return _read_without(job, standing, "order", sentence, merging, executor)
+    finally:
+        merging.wait()
+    _tombstones(job, standing, merging)
+    merging.close(standing.cursor)
+    if piece.kind == "full":
+        if piece.resumed and job.account.facts.order is None:
+            job.say(
+                "this complete read was interrupted and its list may have shifted: deletions are left to the next one"
+            )
+        else:
+            _after(job, lambda job: sweep(job, standing.live, piece.started_at))
+    elif piece.kind == "change" and not _counts_agree(job):
+        _read(job, standing, _instead(job, standing, "full"), executor)
+    return None
+
+
+def _read_without(
+    job: Job, standing: Standing, fact: str, sentence: str, merging: Merging, executor: ThreadPoolExecutor
+) -> None:
+    """Stop believing a fact of this account, and read the whole list without it."""
+    merging.wait()
+    job.say(f"{sentence}; from now on everything is read without relying on that")
+    with job.warehouse.commit(job.run_id) as db:
+        books.distrust(db, job.name, fact, job.account.now())
+    forget(merging.folder)
+    standing = replace(standing, distrust=standing.distrust | {fact})
+    _read(job, standing, _instead(job, standing, "full" if standing.live else "first"), executor)
+
+
+def _instead(job: Job, standing: Standing, kind: str) -> Slice:
+    piece = new_slice(job, standing, kind)
+    with job.warehouse.commit(job.run_id) as db:
+        books.keep_slice(db, piece)
+    return piece
+
+
+def _give_up(job: Job, merging: Merging) -> None:
+    """A list that cannot be read is begun anew next time: its token leads nowhere."""
+    merging.wait()
+    with job.warehouse.commit(job.run_id) as db:
+        books.drop_slice(db, job.name)
+    forget(merging.folder)
+
+
+def _tombstones(job: Job, standing: Standing, merging: Merging) -> None:
+    """Ask for deletions after the list was read, so that none falls between."""
+    account = job.account
+    if not account.connector.can("deleted") or merging.slice.kind in ("first", "backfill"):
+        return
+    before = account.http.requests
+    since = standing.cursor - max(account.overlap, account.facts.floor) if standing.cursor else None
+    for page in account.connector.deleted(since):  # type: ignore[attr-defined]
+        now = account.now()
+        merging.gone += [(record.id, "tombstone", account.instant(record.stamp), now) for record in page.records]
+    job.report.of(OPPORTUNITY).requests += account.http.requests - before
+
+
+def _counts_agree(job: Job) -> bool:
+    """Whether the CRM's own count, where it tells one, is what its lists are known to hold."""
+    before = job.account.http.requests
+    count = job.account.connector.count() if job.account.facts.filter != "none" else None
+    job.report.of(OPPORTUNITY).requests += job.account.http.requests - before
+    if count is None:
+        return True
+    with job.warehouse.commit(job.run_id) as db:
+        books.cover(db, job.name, source_count=count)
+        listed = books.standing(db, job.name).listed
+    if count != listed:
+        job.say(f"the CRM counts {count} opportunities and {listed} are known: everything is read to find out why")
+    return count == listed
+
+
+def _after(job: Job, step: Callable[[Job], None]) -> None:
+    """A step whose failure leaves a loaded list loaded: the run is partial, and says what is missing."""
+    try:
+        step(job)
+    except SourceError as error:
+        job.report.fall("partial", error)
+
+
+def _settle(job: Job) -> None:
+    """Close the books of this run, whatever happened."""
+    report, now = job.report, job.account.now()
+    report.of(OPPORTUNITY)
+    error = report.error
+    rows = [
+        RunRow(
+            run_id=job.run_id,
+            command=job.options.command,
+            connection=job.name,
+            resource=resource.resource,
+            status=report.status,
+            started_at=report.started_at,
+            finished_at=now,
+            counts=resource.counts,
+            requests=resource.requests,
+            error_kind=error.kind if error else None,
+            error_message=error.message if error else None,
+        )
+        for resource in report.resources.values()
+    ]
+    try:
+        with job.warehouse.commit(job.run_id) as db:
+            books.record_runs(db, rows)
+            books.settle(db, job.name, report.status == "complete", now)
+    except OnepipeError as trouble:
+        report.fall("failed", trouble)

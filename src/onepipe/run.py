@@ -1,0 +1,193 @@
+"""Runs: several connections side by side, one failing connection leaving the others whole, one snapshot at the end."""
+
+import json
+import secrets
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from onepipe import logs, registry
+from onepipe.account import applied_mapping, mapping_path, open_account, open_connector, utc_now
+from onepipe.config import Connection
+from onepipe.errors import OnepipeError
+from onepipe.mapping import Mapping, load_mapping
+from onepipe.project import Project
+from onepipe.publish import guard, publish, restore
+from onepipe.pull import Job, Options, pull
+from onepipe.report import ConnectionReport, RunReport, Watch, described
+from onepipe.warehouse import books
+
+__all__ = ["CheckReport", "Options", "Watch", "check", "plan", "publish_now", "sync"]
+
+SIDE_BY_SIDE = 8  # connections pulled at once
+
+
+def sync(
+    project: Project,
+    words: Sequence[str] = (),
+    options: Options | None = None,
+    watch: Watch | None = None,
+    *,
+    publishing: bool = True,
+) -> RunReport:
+    """Bring connections up to date, and publish. Raises ConfigError before anything is asked or written.
+
+    `publishing=False` leaves the snapshot to the caller (the daemon), which publishes for several runs at once.
+    """
+    options, watch = options or Options(), watch or Watch()
+    chosen = project.choose(words)
+    run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+    mappings = _prepare(project, chosen, run_id, watch)
+    merger = ThreadPoolExecutor(1, thread_name_prefix="merge")
+    with merger, ThreadPoolExecutor(SIDE_BY_SIDE, thread_name_prefix="pull") as pool:
+        futures = [
+            pool.submit(_one, project, connection, mappings.get(connection.name), run_id, options, watch, merger)
+            for connection in chosen
+        ]
+        reports = [future.result() for future in futures]
+    report = RunReport(run_id, reports)
+    if publishing:
+        report.published = publish_now(project, watch)
+    return report
+
+
+def publish_now(project: Project, watch: Watch) -> OnepipeError | None:
+    """Publish; what kept it from being done, if anything."""
+    try:
+        publish(project.warehouse, project.config.warehouse, project.views, lambda text: watch.say("", text))
+    except OnepipeError as error:
+        return error
+    return None
+
+
+def _prepare(project: Project, chosen: Sequence[Connection], run_id: str, watch: Watch) -> dict[str, Mapping]:
+    """The mappings to read with; refuses what would end badly before anything is asked.
+
+    Raises ConfigError: a file that is not ours, a mapping that is wrong, a name bound to another account.
+    """
+    config, warehouse = project.config, project.warehouse
+    restore(warehouse, config.warehouse, lambda text: watch.say("", text))
+    guard(warehouse, config.warehouse)
+    enabled = [one for one in chosen if one.enabled]
+    files = {one.name: load_mapping(mapping_path(config, one)) for one in enabled}
+    labels = {name: (json.dumps(one.labels), one.currency, one.enabled) for name, one in config.connections.items()}
+    mappings = {}
+    with warehouse.commit(run_id) as db:
+        for one in enabled:
+            base_url = one.base_url or registry.load(one.connector, config.folder).facts.base_url
+            books.bind(db, one.name, one.connector, base_url, utc_now())
+            kept = books.mapping(db, one.name)
+            if kept is None:
+                text = mapping_path(config, one).read_text(encoding="utf-8")
+                books.keep_mapping(db, one.name, files[one.name].version, text, utc_now())
+            mappings[one.name] = applied_mapping(config, one, kept) if kept else files[one.name]
+        books.describe(db, labels)
+    for one in enabled:
+        if mappings[one.name].version != files[one.name].version:
+            watch.say(
+                one.name,
+                f"{mapping_path(config, one).name} was edited: rows are read with the applied mapping until "
+                f"`onepipe mapping apply {one.name}`",
+            )
+    return mappings
+
+
+def _one(
+    project: Project,
+    connection: Connection,
+    mapping: Mapping | None,
+    run_id: str,
+    options: Options,
+    watch: Watch,
+    merger: ThreadPoolExecutor,
+) -> ConnectionReport:
+    """One connection from lease to report; nothing that happens here reaches the other connections."""
+    report = ConnectionReport(connection.name, connection.connector, utc_now())
+    if mapping is None:
+        report.status = "skipped"
+    else:
+        logs.add_secrets(connection.secrets)
+        try:
+            with logs.bound(run_id=run_id, connection=connection.name):
+                lease_name = f"connection:{connection.name}"
+                with project.control.lease(lease_name, wait=options.wait) as lease:
+                    budget = options.max_requests
+                    account = open_account(project.config, connection, mapping, budget=budget, lease=lease)
+                    pull(Job(account, project.warehouse, run_id, options, watch, report), merger)
+        except OnepipeError as error:
+            report.fall("failed", error)
+        except Exception as error:
+            logs.get().error("internal", error=repr(error), exc_info=True)
+            hint = "what was committed before is safe; please report this, with the log"
+            report.fall("failed", OnepipeError(f"a fault in onepipe itself: {logs.redact(repr(error))}", hint))
+    watch.ended(report)
+    return report
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """What one request to a CRM showed."""
+
+    connection: str
+    connector: str
+    ok: bool
+    opportunities: int | None
+    error: dict[str, Any] | None
+    seconds: float
+
+    def document(self) -> dict[str, Any]:
+        """For `--json`."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+def check(project: Project, words: Sequence[str] = ()) -> list[CheckReport]:
+    """One request to each connection: does the credential work, and how much does it see."""
+    chosen = [one for one in project.choose(words) if one.enabled]
+    guard(project.warehouse, project.config.warehouse)
+    for one in chosen:
+        load_mapping(mapping_path(project.config, one))
+    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+        return list(pool.map(lambda one: _check(project, one), chosen))
+
+
+def _check(project: Project, connection: Connection) -> CheckReport:
+    began = time.monotonic()
+    try:
+        count, error = open_connector(project.config, connection).count(), None
+    except OnepipeError as trouble:
+        count, error = None, described(trouble)
+    seconds = round(time.monotonic() - began, 3)
+    return CheckReport(connection.name, connection.connector, error is None, count, error, seconds)
+
+
+def plan(project: Project, words: Sequence[str], options: Options) -> list[dict[str, Any]]:
+    """What a backfill would cost: rows, requests, share of the quota and time, before anything but a count is asked."""
+    plans = []
+    for connection in (one for one in project.choose(words) if one.enabled):
+        mapping = load_mapping(mapping_path(project.config, connection))
+        account = open_account(project.config, connection, mapping)
+        try:
+            rows, requests, seconds = account.cost(account.connector.count())
+            error = None
+        except OnepipeError as trouble:
+            rows = requests = seconds = None
+            error = described(trouble)
+        quota = account.facts.quota
+        plans.append(
+            {
+                "connection": connection.name,
+                "slices": 1,
+                "since": options.since.isoformat() if options.since else None,
+                "until": options.until.isoformat() if options.until else None,
+                "rows": rows,
+                "requests": requests,
+                "quota_share": round(requests / quota[0], 4) if quota and requests is not None else None,
+                "quota": f"{quota[0]} requests in {quota[1]} seconds" if quota else None,
+                "seconds": seconds,
+                "error": error,
+            }
+        )
+    return plans

@@ -1,0 +1,169 @@
+"""Fetched pages, made durable before they are merged: the only thing a killed run leaves behind.
+
+A slice is one scan of one connection. Its folder holds segments `00001.meta`, `00001.rows`, `00002.meta` ...: the
+rows of some pages of one resource, and the token with which the scan goes on after them. A segment exists from the
+moment its `.rows` file is renamed into place; everything before that is forgotten.
+
+A row is a line of six fields, parted by the ASCII unit separator, which JSON text cannot hold unescaped:
+place in the slice, source_id, fetched_at (ISO, UTC), kind (record or tombstone), stamp (as sent), payload.
+"""
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import msgspec
+
+from onepipe.decode import Record
+from onepipe.errors import DiskTrouble
+
+SEPARATOR = b"\x1f"
+FIELDS = 6
+PUT_IN_PLACE_AFTER = 1.0  # seconds; what a kill can cost at most
+ROWS_A_SEGMENT = 5_000
+
+
+class Meta(msgspec.Struct):
+    """What a segment says of itself.
+
+    `resume` is the token to go on with after it; `hi` the server's time when the scan began (ISO, UTC).
+    """
+
+    resource: str
+    rows: int
+    longest: int
+    resume: Any
+    hi: str | None
+    unreadable: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One whole segment on disk. Segments of a slice are merged in the order of their numbers, from 1."""
+
+    number: int
+    path: Path
+    meta: Meta
+
+    def remove(self) -> None:
+        """Forget the segment, after the transaction that merged it."""
+        self.path.unlink(missing_ok=True)
+        self.path.with_suffix(".meta").unlink(missing_ok=True)
+
+
+class Spool:
+    """The writing end of one slice. Used by one thread; raises DiskTrouble when the disk refuses.
+
+    `after` is the number of the last segment that was merged and removed: numbers are never used twice in a slice.
+    """
+
+    def __init__(self, folder: Path, after: int = 0, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self.folder = folder
+        self.monotonic = monotonic
+        self.number = max((segment.number for segment in segments(folder)), default=after)
+        self.place = 0
+        self.open_since = 0.0
+        self.meta: Meta | None = None
+        self.file: BinaryIO | None = None
+
+    def add(
+        self,
+        resource: str,
+        records: list[Record],
+        *,
+        at: datetime,
+        kind: str = "record",
+        resume: Any = None,
+        hi: datetime | None = None,
+        unreadable: Sequence[bytes] = (),
+    ) -> bool:
+        """Write one page; True when that put a segment in place, which can be merged from then on."""
+        try:
+            meta = self._write(resource, records, at.isoformat(), kind)
+            meta.resume = resume
+            meta.hi = hi.isoformat() if hi else None
+            meta.unreadable += [item[:500].decode(errors="replace") for item in unreadable]
+            if self._due():
+                self.flush()
+                return True
+        except OSError as error:
+            raise DiskTrouble(f"the spool in {self.folder} could not be written: {error}", "free some space") from error
+        return False
+
+    def _write(self, resource: str, records: list[Record], at: str, kind: str) -> Meta:
+        if self.meta is not None and self.meta.resource != resource:
+            self.flush()
+        if self.file is None or self.meta is None:
+            self.file, self.meta = self._begin(resource)
+        lines, broken = self._lines(records, f"\x1f{at}\x1f{kind}\x1f".encode())
+        self.file.write(b"".join(lines))
+        self.meta.rows += len(lines)
+        self.meta.longest = max(self.meta.longest, max(map(len, lines), default=0))
+        self.meta.unreadable += [item[:500].decode(errors="replace") for item in broken]
+        return self.meta
+
+    def _lines(self, records: list[Record], middle: bytes) -> tuple[list[bytes], list[bytes]]:
+        """The page's lines, and the payloads of records whose id would break one."""
+        lines, broken = [], []
+        for record in records:
+            self.place += 1
+            stamp = (record.stamp or "").encode()
+            line = b"%d\x1f%b%b%b\x1f%b\n" % (self.place, record.id.encode(), middle, stamp, record.payload)
+            if line.count(SEPARATOR) == FIELDS - 1 and line.count(b"\n") == 1:
+                lines.append(line)
+            else:
+                broken.append(record.payload)
+        return lines, broken
+
+    def _begin(self, resource: str) -> tuple[BinaryIO, Meta]:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.number += 1
+        self.open_since = self.monotonic()
+        return (self.folder / f"{self.number:05}.part").open("wb"), Meta(resource, 0, 0, None, None, [])
+
+    def _due(self) -> bool:
+        if self.meta is None:
+            return False
+        return self.meta.rows >= ROWS_A_SEGMENT or self.monotonic() - self.open_since >= PUT_IN_PLACE_AFTER
+
+    def flush(self) -> None:
+        """Put what was added so far in place, durably: an error or a stop then loses nothing that was fetched."""
+        if self.file is None or self.meta is None:
+            return
+        part = Path(self.file.name)
+        with self.file as file:
+            file.flush()
+            os.fsync(file.fileno())
+        with part.with_suffix(".meta").open("wb") as about:
+            about.write(msgspec.json.encode(self.meta))
+            about.flush()
+            os.fsync(about.fileno())
+        part.rename(part.with_suffix(".rows"))
+        sync_folder(self.folder)
+        self.file = self.meta = None
+
+
+def segments(folder: Path) -> Iterator[Segment]:
+    """The whole segments of a slice, in the order they were fetched."""
+    for path in sorted(folder.glob("*.rows")):
+        meta = msgspec.json.decode(path.with_suffix(".meta").read_bytes(), type=Meta)
+        yield Segment(int(path.stem), path, meta)
+
+
+def forget(folder: Path) -> None:
+    """Remove a slice's folder, once its last segment is merged or its scan is given up."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames inside a folder durable."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

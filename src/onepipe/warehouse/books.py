@@ -1,0 +1,246 @@
+"""The books the engine keeps in the warehouse: bindings, slices, coverage, runs, mappings, fences.
+
+Every function runs inside the caller's transaction, so that the books change together with the rows they tell of.
+Instants go in and out as aware datetimes in UTC; inside they are TIMESTAMPTZ.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from onepipe.errors import ConfigError, LeaseHeld
+from onepipe.report import Counts
+from onepipe.warehouse.database import Database
+from onepipe.warehouse.instants import as_text, iso, moment
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slice:
+    """One scan that is under way: what it asks for, and how far it came.
+
+    `kind` is "first" (the first load), "full" (everything again: a sweep), "change" (what changed since `lo`) or
+    "backfill". `hi` is where the cursor will stand once the scan is complete. `resume` is the paging token to go on
+    with; `merged_to` the number of the last segment merged; `resumed` whether an earlier process began it.
+    """
+
+    connection: str
+    name: str
+    kind: str
+    lo: datetime | None
+    hi: datetime | None
+    resume: Any = None
+    merged_to: int = 0
+    fetched: int = 0
+    started_at: datetime
+    resumed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """What the warehouse knows of a connection when a run begins."""
+
+    cursor: datetime | None
+    last_sweep_at: datetime | None
+    slice: Slice | None
+    live: int
+    listed: int
+    distrust: frozenset[str]
+
+
+def bind(db: Database, connection: str, connector: str, base_url: str, now: datetime) -> None:
+    """Tie a name to its account on its first run. Raises ConfigError where it belongs to another one."""
+    rows = db.run("SELECT connector, base_url FROM connections WHERE connection = ?", [connection])
+    if not rows:
+        db.run(
+            "INSERT INTO connections (connection, connector, base_url, state, first_run_at) "
+            "VALUES (?, ?, ?, 'active', ?)",
+            [connection, connector, base_url, as_text(now)],
+        )
+        db.run("INSERT INTO coverage (connection, resource, open_slices) VALUES (?, 'opportunity', 0)", [connection])
+    elif rows[0] != (connector, base_url):
+        raise ConfigError(
+            f"the name {connection} belongs to {rows[0][0]} at {rows[0][1]}, and config.yaml now says "
+            f"{connector} at {base_url}; nothing was read or changed",
+            f"give the other account a name of its own, or run `onepipe rebind {connection}` if it is the same account",
+        )
+
+
+def bound(db: Database) -> dict[str, tuple[str, str]]:
+    """Every name that was ever bound: its connector and base_url."""
+    return {row[0]: (row[1], row[2]) for row in db.run("SELECT connection, connector, base_url FROM connections")}
+
+
+def standing(db: Database, connection: str) -> Standing:
+    """Where a connection stands."""
+    rows = db.run(
+        f"SELECT {iso('complete_through')}, {iso('last_sweep_at')} FROM coverage WHERE connection = ?", [connection]
+    )
+    cursor, sweep = rows[0] if rows else (None, None)
+    live, listed = db.run(
+        "SELECT count(*), count(*) FILTER (WHERE source_id NOT IN (SELECT source_id FROM store.unlisted "
+        "WHERE connection = $connection)) FROM store.current WHERE connection = $connection AND NOT is_deleted",
+        {"connection": connection},
+    )[0]
+    distrust = db.run("SELECT DISTINCT fact FROM store.distrust WHERE connection = ?", [connection])
+    return Standing(
+        cursor=moment(cursor),
+        last_sweep_at=moment(sweep),
+        slice=_slice(db, connection),
+        live=live,
+        listed=listed,
+        distrust=frozenset(row[0] for row in distrust),
+    )
+
+
+def _slice(db: Database, connection: str) -> Slice | None:
+    rows = db.run(
+        f"SELECT slice, kind, {iso('lo')}, {iso('hi')}, resume, merged_to, fetched, {iso('started_at')}, resumed "
+        "FROM store.slices WHERE connection = ?",
+        [connection],
+    )
+    for name, kind, lo, hi, resume, merged_to, fetched, started, resumed in rows:
+        return Slice(
+            connection=connection,
+            name=name,
+            kind=kind,
+            lo=moment(lo),
+            hi=moment(hi),
+            resume=json.loads(resume) if resume else None,
+            merged_to=merged_to,
+            fetched=fetched,
+            started_at=moment(started) or datetime.now(UTC),
+            resumed=resumed,
+        )
+    return None
+
+
+def keep_slice(db: Database, piece: Slice) -> None:
+    """Write down how far a slice came."""
+    drop_slice(db, piece.connection)
+    resume = json.dumps(piece.resume) if piece.resume is not None else None
+    moments = [as_text(piece.lo), as_text(piece.hi)]
+    db.run(
+        "INSERT INTO store.slices VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            *(piece.connection, piece.name, piece.kind, *moments, resume, piece.merged_to, piece.fetched),
+            *(as_text(piece.started_at), piece.resumed),
+        ],
+    )
+    db.run("UPDATE coverage SET open_slices = 1 WHERE connection = ?", [piece.connection])
+
+
+def drop_slice(db: Database, connection: str) -> None:
+    """A slice ended, or was given up."""
+    db.run("DELETE FROM store.slices WHERE connection = ?", [connection])
+    db.run("UPDATE coverage SET open_slices = 0 WHERE connection = ?", [connection])
+
+
+def cover(db: Database, connection: str, **columns: Any) -> None:
+    """Set columns of a connection's coverage: complete_through, last_sweep_at, source_count, ..."""
+    for name, value in columns.items():
+        bound_value = as_text(value) if isinstance(value, datetime) else value
+        db.run(f"UPDATE coverage SET {name} = ? WHERE connection = ?", [bound_value, connection])
+
+
+def settle(db: Database, connection: str, complete: bool, now: datetime) -> None:
+    """Close the books of a run: live rows, details owed, since when it fails."""
+    values = {"connection": connection, "now": as_text(now)}
+    db.run(
+        "UPDATE coverage SET live_count = (SELECT count(*) FROM store.current WHERE connection = $connection "
+        "AND NOT is_deleted), history_from = coalesce(history_from, $now::TIMESTAMPTZ), details_through = coalesce("
+        "(SELECT min(since) FROM store.debts WHERE connection = $connection), $now::TIMESTAMPTZ) "
+        "WHERE connection = $connection",
+        values,
+    )
+    if complete:
+        db.run("UPDATE connections SET last_success_at = $now WHERE connection = $connection", values)
+        db.run("UPDATE coverage SET oldest_failure_at = NULL WHERE connection = ?", [connection])
+    else:
+        db.run(
+            "UPDATE coverage SET oldest_failure_at = coalesce(oldest_failure_at, $now::TIMESTAMPTZ) "
+            "WHERE connection = $connection",
+            values,
+        )
+
+
+def describe(db: Database, connections: Mapping[str, tuple[str, str | None, bool]]) -> None:
+    """Take over labels (JSON), currency and enabled from config.yaml; a name that is not there is retired."""
+    for (name,) in db.run("SELECT connection FROM connections"):
+        if name not in connections:
+            db.run("UPDATE connections SET state = 'retired' WHERE connection = ?", [name])
+            continue
+        labels, currency, enabled = connections[name]
+        db.run(
+            "UPDATE connections SET labels = ?, currency = ?, state = ? WHERE connection = ?",
+            [labels, currency, "active" if enabled else "disabled", name],
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRow:
+    """One line of sync_runs."""
+
+    run_id: str
+    command: str
+    connection: str
+    resource: str
+    status: str
+    started_at: datetime
+    finished_at: datetime
+    counts: Counts
+    requests: int
+    error_kind: str | None
+    error_message: str | None
+
+
+def record_runs(db: Database, rows: Iterable[RunRow]) -> None:
+    """Write run history; a line that is there already (an earlier commit of the same run) is replaced."""
+    for row in rows:
+        db.run(
+            "DELETE FROM sync_runs WHERE run_id = ? AND connection = ? AND resource = ?",
+            [row.run_id, row.connection, row.resource],
+        )
+        counts = row.counts
+        db.fill(
+            "sync_runs",
+            [
+                (
+                    *(row.run_id, row.command, row.connection, row.resource, row.status),
+                    *(as_text(row.started_at), as_text(row.finished_at)),
+                    *(counts.fetched, counts.new, counts.changed, counts.unchanged, counts.deleted, counts.problems),
+                    *(row.requests, row.error_kind, row.error_message),
+                )
+            ],
+        )
+
+
+def mapping(db: Database, connection: str) -> tuple[str, str] | None:
+    """Version and text of the mapping that reads a connection; None before its first run."""
+    rows = db.run("SELECT version, text FROM store.mappings WHERE connection = ?", [connection])
+    return rows[0] if rows else None
+
+
+def keep_mapping(db: Database, connection: str, version: str, text: str, now: datetime) -> None:
+    """Note which mapping reads a connection from now on."""
+    db.run("DELETE FROM store.mappings WHERE connection = ?", [connection])
+    db.run("INSERT INTO store.mappings VALUES (?, ?, ?, ?)", [connection, version, text, as_text(now)])
+
+
+def fence(db: Database, lease: str, number: int) -> None:
+    """Let only the newest holder of a lease commit: a paused one that wakes after its lease went to another cannot.
+
+    Raises LeaseHeld.
+    """
+    newest = db.one("SELECT max(number) FROM store.fences WHERE lease = ?", [lease])
+    if newest is not None and newest > number:
+        raise LeaseHeld(f"{lease} was taken over by another process meanwhile; nothing of this commit was kept")
+    if newest != number:
+        db.run("DELETE FROM store.fences WHERE lease = ?", [lease])
+        db.run("INSERT INTO store.fences VALUES (?, ?)", [lease, number])
+
+
+def distrust(db: Database, connection: str, fact: str, now: datetime) -> None:
+    """Stop believing a declared fact of this account."""
+    db.run("INSERT INTO store.distrust VALUES (?, ?, ?)", [connection, fact, as_text(now)])

@@ -1,0 +1,47 @@
+"""Details owed: sub-requests that a new or changed record still needs, written down with the record itself."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from onepipe.warehouse.database import Database
+from onepipe.warehouse.instants import as_text
+
+
+def owed(db: Database, connection: str, limit: int) -> list[tuple[str, str, bytes]]:
+    """Details owed, oldest first: (detail, source_id, newest payload of the record)."""
+    rows = db.run(
+        "SELECT d.detail, d.source_id, r.payload FROM (SELECT * FROM store.debts WHERE connection = $connection "
+        "ORDER BY since, source_id, detail LIMIT $limit) d "
+        "JOIN store.current c ON c.connection = d.connection AND c.source_id = d.source_id "
+        "JOIN store.raw r ON r.seq = c.payload_seq",
+        {"connection": connection, "limit": limit},
+    )
+    return [(detail, source_id, payload.encode()) for detail, source_id, payload in rows]
+
+
+def pay(db: Database, connection: str, paid: Sequence[tuple[str, str]]) -> None:
+    """Strike debts that nothing can be fetched for: (detail, source_id) of records that are gone."""
+    for detail, source_id in paid:
+        db.run(
+            "DELETE FROM store.debts WHERE connection = ? AND detail = ? AND source_id = ?",
+            [connection, detail, source_id],
+        )
+
+
+def forgive(db: Database, connection: str, details: Sequence[str]) -> None:
+    """Drop debts of details that are switched off."""
+    db.run(
+        "DELETE FROM store.debts WHERE connection = $connection AND NOT list_contains($details, detail)",
+        {"connection": connection, "details": list(details)},
+    )
+
+
+def owe_all(db: Database, connection: str, details: Sequence[str], now: datetime) -> None:
+    """Owe every live record's details again: what `--full` means for sub-requests."""
+    for detail in details:
+        db.run(
+            "INSERT INTO store.debts SELECT connection, $detail, source_id, $now FROM store.current "
+            "WHERE connection = $connection AND NOT is_deleted AND source_id NOT IN "
+            "(SELECT source_id FROM store.debts WHERE connection = $connection AND detail = $detail)",
+            {"connection": connection, "detail": detail, "now": as_text(now)},
+        )

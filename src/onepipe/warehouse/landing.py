@@ -1,0 +1,255 @@
+"""What arrived, held against what is stored. Everything here runs inside the caller's transaction.
+
+spool segments -> arrivals -> changed -> store.raw -> versions (see versions.py)
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from onepipe.report import Counts
+from onepipe.spool import Segment
+from onepipe.warehouse.database import Database
+from onepipe.warehouse.schema import literal
+from onepipe.warehouse.versions import Reading, become_versions, keep_stages
+
+
+def land(db: Database, reading: Reading, run_id: str, segments: Sequence[Segment]) -> Counts:
+    """Merge segments of opportunities; rows whose content is as stored write nothing."""
+    fetched = _arrive(db, reading, segments)
+    db.run(
+        """CREATE OR REPLACE TEMP TABLE changed AS
+        SELECT a.source_id, a.payload, a.payload_hash, a.fetched_at, 'record' AS kind, 'source' AS origin,
+               NULL::TIMESTAMPTZ AS deleted_at, false AS completes, a.place AS seq, 0::BIGINT AS payload_seq,
+               c.row AS current_row
+        FROM arrivals a
+        LEFT JOIN (SELECT rowid AS row, source_id, payload_hash, is_deleted FROM store.current
+                   WHERE connection = $connection) c USING (source_id)
+        WHERE c.row IS NULL OR c.payload_hash IS DISTINCT FROM a.payload_hash OR c.is_deleted""",
+        {"connection": reading.connection},
+    )
+    problems = _unreadable(db, reading, run_id, segments)
+    counts = Counts(fetched=fetched, problems=problems)
+    if not db.one("SELECT count(*) FROM changed"):
+        return counts
+    _append_raw(db, reading, run_id, "opportunity")
+    counts.new = db.one("SELECT count(*) FROM changed WHERE current_row IS NULL")
+    counts.changed = db.one("SELECT count(*) FROM changed WHERE current_row IS NOT NULL")
+    counts.problems += become_versions(db, reading, run_id)
+    _owe_details(db, reading)
+    return counts
+
+
+def land_reference(db: Database, reading: Reading, run_id: str, resource: str, segments: Sequence[Segment]) -> Counts:
+    """Merge one reference list; when it changed what a deal reads as, the deals concerned get a new version."""
+    counts = Counts(fetched=_arrive(db, reading, segments))
+    values = {"connection": reading.connection, "resource": resource}
+    db.run(
+        """CREATE OR REPLACE TEMP TABLE changed AS
+        SELECT a.source_id, a.payload, a.payload_hash, a.fetched_at, 'record' AS kind, a.place AS seq,
+               0::BIGINT AS payload_seq, r.payload_hash IS NULL AS is_new
+        FROM arrivals a
+        LEFT JOIN (SELECT record_id AS source_id, payload_hash FROM store.reference
+                   WHERE connection = $connection AND resource = $resource) r USING (source_id)
+        WHERE r.payload_hash IS DISTINCT FROM a.payload_hash""",
+        values,
+    )
+    counts.new = db.one("SELECT count(*) FROM changed WHERE is_new")
+    counts.changed = db.one("SELECT count(*) FROM changed WHERE NOT is_new")
+    if not counts.new and not counts.changed:
+        return counts
+    _append_raw(db, reading, run_id, resource)
+    db.run(
+        "DELETE FROM store.reference WHERE connection = $connection AND resource = $resource "
+        "AND record_id IN (SELECT source_id FROM changed)",
+        values,
+    )
+    db.run("INSERT INTO store.reference SELECT $connection, $resource, source_id, payload_hash FROM changed", values)
+    db.run("CREATE OR REPLACE TEMP VIEW source AS SELECT source_id, payload FROM arrivals")
+    keep_stages(db, reading, resource)
+    _exists(
+        db,
+        reading.connection,
+        "SELECT source_id, (SELECT max(fetched_at) FROM arrivals) AS observed_at, false AS completes, "
+        "'record' AS kind, "
+        "NULL AS deleted_at, (SELECT max(seq) FROM changed) AS seq FROM store.current WHERE connection = $connection",
+    )
+    become_versions(db, reading, run_id, only_if_different=True)
+    return counts
+
+
+def land_details(db: Database, reading: Reading, run_id: str, detail: str, segments: Sequence[Segment]) -> Counts:
+    """Merge sub-requests of one kind; a detail that was owed completes its version, any other change makes one."""
+    counts = Counts(fetched=_arrive(db, reading, segments))
+    values = {"connection": reading.connection, "detail": detail}
+    db.run(
+        """CREATE OR REPLACE TEMP TABLE changed AS
+        SELECT a.source_id, a.payload, a.payload_hash, a.fetched_at, 'record' AS kind, a.place AS seq,
+               0::BIGINT AS payload_seq, d.payload_hash IS NULL AS is_new, b.source_id IS NOT NULL AS owed
+        FROM arrivals a
+        LEFT JOIN (SELECT source_id, payload_hash FROM store.details
+                   WHERE connection = $connection AND detail = $detail) d USING (source_id)
+        LEFT JOIN (SELECT source_id FROM store.debts WHERE connection = $connection AND detail = $detail) b
+               USING (source_id)
+        WHERE d.payload_hash IS DISTINCT FROM a.payload_hash""",
+        values,
+    )
+    counts.new = db.one("SELECT count(*) FROM changed WHERE is_new")
+    counts.changed = db.one("SELECT count(*) FROM changed WHERE NOT is_new")
+    if counts.new or counts.changed:
+        _append_raw(db, reading, run_id, detail, owed="owed")
+        db.run(
+            "DELETE FROM store.details WHERE connection = $connection AND detail = $detail "
+            "AND source_id IN (SELECT source_id FROM changed)",
+            values,
+        )
+        db.run(
+            "INSERT INTO store.details SELECT $connection, $detail, source_id, payload, payload_hash FROM changed",
+            values,
+        )
+        db.run(
+            "CREATE OR REPLACE TEMP TABLE told AS "
+            "SELECT source_id, fetched_at AS observed_at, owed AS completes, seq FROM changed"
+        )
+        _exists(db, reading.connection, "SELECT *, 'record' AS kind, NULL AS deleted_at FROM told")
+        counts.problems = become_versions(db, reading, run_id, only_if_different=True)
+    db.run(
+        "DELETE FROM store.debts WHERE connection = $connection AND detail = $detail "
+        "AND source_id IN (SELECT source_id FROM arrivals)",
+        values,
+    )
+    return counts
+
+
+def land_deletions(
+    db: Database, reading: Reading, run_id: str, gone: Sequence[tuple[str, str, datetime | None, datetime]]
+) -> Counts:
+    """Mark records as deleted: (source_id, evidence, deleted_at where known, observed at). Unknown ids are ignored."""
+    counts = Counts()
+    db.run(
+        "CREATE OR REPLACE TEMP TABLE told "
+        "(source_id VARCHAR, kind VARCHAR, deleted_at TIMESTAMPTZ, observed_at TIMESTAMPTZ)"
+    )
+    db.fill("told", [(key, kind, _text(deleted), _text(at)) for key, kind, deleted, at in gone])
+    _exists(
+        db,
+        reading.connection,
+        "SELECT source_id, any_value(observed_at) AS observed_at, false AS completes, any_value(kind) AS kind, "
+        "coalesce(min(deleted_at), any_value(observed_at)) AS deleted_at, 0::BIGINT AS seq FROM told "
+        "WHERE source_id NOT IN (SELECT source_id FROM store.current WHERE connection = $connection AND is_deleted) "
+        "GROUP BY source_id",
+    )
+    # A tombstone older than what we hold is of a record that was created again since.
+    db.run(
+        "DELETE FROM changed WHERE current_row IN "
+        "(SELECT rowid FROM store.current WHERE updated_at > changed.deleted_at "
+        "AND changed.kind = 'tombstone')"
+    )
+    counts.deleted = db.one("SELECT count(*) FROM changed")
+    if counts.deleted:
+        _append_raw(db, reading, run_id, "opportunity", keep_payload=False)
+        become_versions(db, reading, run_id)
+        db.run(
+            "DELETE FROM store.debts WHERE connection = ? AND source_id IN (SELECT source_id FROM changed)",
+            [reading.connection],
+        )
+    return counts
+
+
+def _arrive(db: Database, reading: Reading, segments: Sequence[Segment]) -> int:
+    """Read segments into `arrivals`, the newest of each id; how many rows there were."""
+    longest = max((segment.meta.longest for segment in segments), default=0)
+    files = [str(segment.path) for segment in segments if segment.meta.rows]
+    hashed = "payload"
+    if reading.drifting:
+        nothing = ", ".join(f'"{name}": null' for name in reading.drifting)
+        hashed = f"json_merge_patch(payload, {literal('{' + nothing + '}')})::VARCHAR"
+    rows = (
+        f"SELECT place, source_id, fetched_at, kind, stamp, payload, md5({hashed}) AS payload_hash "
+        f"FROM read_csv({_listed(files)}, delim = chr(31), quote = '', escape = '', header = false, "
+        "auto_detect = false, null_padding = false, columns = {'place': 'BIGINT', 'source_id': 'VARCHAR', "
+        "'fetched_at': 'TIMESTAMPTZ', 'kind': 'VARCHAR', 'stamp': 'VARCHAR', 'payload': 'VARCHAR'}, "
+        f"max_line_size = {max(longest + 1, 100_000)}, buffer_size = {max(16 * longest, 4_000_000)})"
+    )
+    if not files:
+        rows = (
+            "SELECT 0::BIGINT AS place, '' AS source_id, now() AS fetched_at, '' AS kind, '' AS stamp, '' AS payload, "
+            "'' AS payload_hash WHERE false"
+        )
+    db.run(f"CREATE OR REPLACE TEMP TABLE arrivals AS {rows}")
+    fetched, distinct = db.run("SELECT count(*), count(DISTINCT source_id) FROM arrivals")[0]
+    if fetched != distinct:
+        db.run(
+            "CREATE OR REPLACE TEMP TABLE arrivals AS SELECT * FROM arrivals QUALIFY row_number() OVER "
+            "(PARTITION BY source_id ORDER BY try_cast(stamp AS TIMESTAMPTZ) DESC NULLS LAST, place DESC) = 1"
+        )
+    return int(fetched)
+
+
+def _exists(db: Database, connection: str, told: str) -> None:
+    """`changed` from stored payloads, for the ids that `told` answers.
+
+    Its columns: source_id, observed_at, completes, kind, deleted_at, seq.
+    """
+    db.run(
+        f"""CREATE OR REPLACE TEMP TABLE changed AS
+        SELECT source_id, r.payload, c.payload_hash, t.observed_at AS fetched_at, t.kind, 'source' AS origin,
+               t.deleted_at::TIMESTAMPTZ AS deleted_at, t.completes, t.seq, c.payload_seq, c.row AS current_row
+        FROM ({told}) t
+        JOIN (SELECT rowid AS row, source_id, payload_hash, payload_seq, is_deleted FROM store.current
+              WHERE connection = $connection) c USING (source_id)
+        JOIN store.raw r ON r.seq = c.payload_seq
+        WHERE NOT c.is_deleted""",
+        {"connection": connection},
+    )
+
+
+def _append_raw(
+    db: Database, reading: Reading, run_id: str, resource: str, owed: str = "false", keep_payload: bool = True
+) -> None:
+    """Append `changed` to store.raw and give its rows their seq."""
+    newest = db.one("SELECT coalesce(max(seq), 0) FROM store.raw")
+    own = ", payload_seq = $newest + place" if keep_payload else ""
+    db.run(
+        f"UPDATE changed SET seq = $newest + place{own} FROM "
+        "(SELECT rowid AS row, row_number() OVER (ORDER BY seq) AS place FROM changed) p WHERE changed.rowid = p.row",
+        {"newest": newest},
+    )
+    payload = "payload" if keep_payload else "NULL"
+    db.run(
+        f"INSERT INTO store.raw SELECT $connection, $resource, source_id, kind, 'pull', {payload}, payload_hash, "
+        f"fetched_at, $run_id, seq, {owed} FROM changed ORDER BY seq",
+        {"connection": reading.connection, "resource": resource, "run_id": run_id},
+    )
+
+
+def _owe_details(db: Database, reading: Reading) -> None:
+    for detail in reading.details:
+        values = {"connection": reading.connection, "detail": detail}
+        db.run(
+            "DELETE FROM store.debts WHERE connection = $connection AND detail = $detail "
+            "AND source_id IN (SELECT source_id FROM changed)",
+            values,
+        )
+        db.run("INSERT INTO store.debts SELECT $connection, $detail, source_id, fetched_at FROM changed", values)
+
+
+def _unreadable(db: Database, reading: Reading, run_id: str, segments: Sequence[Segment]) -> int:
+    """Records without a usable id: kept as problems, once; how many are new."""
+    before = db.one("SELECT count(*) FROM problems")
+    for text in {item for segment in segments for item in segment.meta.unreadable}:
+        db.run(
+            "INSERT INTO problems "
+            "SELECT $connection, NULL, 'source_id', $text, 'a record without a usable id', $run_id, "
+            "md5($text) WHERE NOT EXISTS (SELECT 1 FROM problems WHERE connection = $connection "
+            "AND payload_hash = md5($text))",
+            {"connection": reading.connection, "text": text, "run_id": run_id},
+        )
+    return int(db.one("SELECT count(*) FROM problems")) - int(before)
+
+
+def _listed(files: list[str]) -> str:
+    return "[" + ", ".join(literal(file) for file in files) + "]"
+
+
+def _text(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None

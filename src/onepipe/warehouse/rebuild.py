@@ -1,0 +1,101 @@
+"""Reading everything again with another mapping: all versions from raw, none added, without a request.
+
+Version by version (all first ones, all second ones, ...) through the same SELECT that a merge uses, so that what a
+version derives from the one before it comes out the same way.
+"""
+
+from onepipe.warehouse.database import Database
+from onepipe.warehouse.schema import KEPT, literal, quoted
+from onepipe.warehouse.versions import Reading, compose, composing, keep_stages, read
+
+FOREVER = 2**62
+
+
+def rebuild(db: Database, reading: Reading) -> int:
+    """Rebuild one connection's rows, history, stages and problems; how many versions were read."""
+    connection = {"connection": reading.connection}
+    names = ", ".join(quoted(column.name) for column in KEPT)
+    for resource in reading.stages:
+        _stages(db, reading, resource)
+    db.run(
+        f"""CREATE OR REPLACE TEMP TABLE versions AS
+        SELECT *, lead(seq, 1, {FOREVER}) OVER (PARTITION BY source_id ORDER BY version) AS until
+        FROM (SELECT {names} FROM store.closed WHERE connection = $connection
+              UNION ALL SELECT {names} FROM store.current WHERE connection = $connection)""",
+        connection,
+    )
+    db.run("CREATE OR REPLACE TEMP TABLE rebuilt AS SELECT * FROM store.current WHERE false")
+    db.run(
+        "CREATE OR REPLACE TEMP TABLE unread (source_id VARCHAR, payload_hash VARCHAR, field VARCHAR, value VARCHAR, "
+        "reason VARCHAR)"
+    )
+    newest = db.one("SELECT max(version) FROM versions") or 0
+    for version in range(1, newest + 1):
+        _one_version(db, reading, version)
+    for table in ("current", "closed"):
+        db.run(f"DELETE FROM store.{table} WHERE connection = $connection", connection)
+    lead = "lead(valid_from) OVER (PARTITION BY source_id ORDER BY version)"
+    db.run(f"CREATE OR REPLACE TEMP TABLE rebuilt AS SELECT *, {lead} AS valid_to FROM rebuilt")
+    db.run(f"INSERT INTO store.current ({names}) SELECT {names} FROM rebuilt WHERE valid_to IS NULL")
+    db.run(
+        f"INSERT INTO store.closed ({names}, valid_to) SELECT {names}, valid_to FROM rebuilt WHERE valid_to IS NOT NULL"
+    )
+    _problems(db, reading)
+    return int(db.one("SELECT count(*) FROM versions"))
+
+
+def _one_version(db: Database, reading: Reading, version: int) -> None:
+    db.run(
+        """CREATE OR REPLACE TEMP TABLE changed AS
+        SELECT v.source_id, r.payload, v.payload_hash, v.recorded_at AS fetched_at, v.seq, v.payload_seq, v.until,
+               CASE WHEN v.is_deleted THEN v.deleted_evidence ELSE 'record' END AS kind,
+               CASE WHEN v.change_origin = 'push' THEN 'push' ELSE 'source' END AS origin,
+               v.deleted_at, false AS completes, NULL::BIGINT AS current_row
+        FROM versions v JOIN store.raw r ON r.seq = v.payload_seq WHERE v.version = $version""",
+        {"version": version},
+    )
+    db.run(
+        "CREATE OR REPLACE TEMP TABLE before AS SELECT * FROM rebuilt WHERE version = $version",
+        {"version": version - 1},
+    )
+    details = (
+        "SELECT r.resource AS detail, x.source_id, arg_max(r.payload, r.seq) AS payload FROM changed x "
+        f"JOIN store.raw r ON r.connection = {literal(reading.connection)} AND r.record_id = x.source_id "
+        "AND r.seq < x.until WHERE r.kind = 'record' AND r.resource <> 'opportunity' GROUP BY ALL"
+    )
+    read(db, reading, details)
+    db.run(f"INSERT INTO rebuilt {compose()}", composing(reading))
+    db.run(
+        "INSERT INTO unread SELECT source_id, payload_hash, p.field, p.value, p.reason FROM "
+        "(SELECT x.source_id, x.payload_hash, unnest(f.problems) AS p FROM changed x JOIN fresh f USING (source_id))"
+    )
+
+
+def _stages(db: Database, reading: Reading, resource: str) -> None:
+    if resource == "opportunity":
+        return
+    values = {"connection": reading.connection, "resource": resource}
+    db.run(
+        "CREATE OR REPLACE TEMP TABLE listed AS SELECT record_id AS source_id, arg_max(payload, seq) AS payload "
+        "FROM store.raw WHERE connection = $connection AND resource = $resource GROUP BY record_id",
+        values,
+    )
+    db.run("CREATE OR REPLACE TEMP VIEW source AS SELECT * FROM listed")
+    keep_stages(db, reading, resource)
+
+
+def _problems(db: Database, reading: Reading) -> None:
+    """Problems as they are now; one that was there already keeps the run that met it."""
+    connection = {"connection": reading.connection}
+    db.run(
+        "CREATE OR REPLACE TEMP TABLE met AS SELECT source_id, payload_hash, field, any_value(run_id) AS run_id "
+        "FROM problems WHERE connection = $connection GROUP BY ALL",
+        connection,
+    )
+    db.run("DELETE FROM problems WHERE connection = $connection AND source_id IS NOT NULL", connection)
+    db.run(
+        "INSERT INTO problems SELECT DISTINCT $connection, u.source_id, u.field, left(u.value, 500), u.reason, "
+        "coalesce(m.run_id, 'mapping'), u.payload_hash "
+        "FROM unread u LEFT JOIN met m USING (source_id, payload_hash, field)",
+        connection,
+    )

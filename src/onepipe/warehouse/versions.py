@@ -1,0 +1,205 @@
+"""From what arrived to what is kept: the mapping's SELECT over `changed`, composed into versions.
+
+`changed` is the one relation all roads lead to: what arrived and differs, what was found deleted, what a detail
+completes, what a renamed stage makes read differently. Its columns: source_id, payload, payload_hash, fetched_at, kind
+(record, or the evidence of a deletion), origin (source or push), deleted_at, completes, seq, payload_seq, current_row
+(the rowid in store.current, NULL for a record never seen). A row becomes a new version, or completes the current one.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from onepipe.model import MAPPED, Column
+from onepipe.warehouse.database import Database
+from onepipe.warehouse.schema import KEPT, literal, quoted
+
+LONG_NUMBER = "[0-9.]{17}"  # may hold more digits than a double carries, through which DuckDB's JSON reader passes
+CLOSED = "('won', 'lost', 'abandoned')"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """One connection as the SQL needs it: its name and account, and how its payloads are read.
+
+    `macros`, `select` and `stages` are the compiled mapping; `exact` rewrites a payload so that no number loses digits;
+    `drifting` are the fields that do not count as a change; `details` the sub-requests owed for each new version.
+    """
+
+    connection: str
+    connector: str
+    base_url: str
+    currency: str | None
+    timezone: str
+    version: str
+    macros: tuple[str, ...]
+    select: str
+    exact: Callable[[bytes], bytes]
+    stages: Mapping[str, str] = field(default_factory=dict)
+    mapped_details: tuple[str, ...] = ()
+    drifting: tuple[str, ...] = ()
+    details: tuple[str, ...] = ()
+
+    @property
+    def values(self) -> dict[str, str | None]:
+        """The named parameters a compiled statement may use."""
+        return {
+            "connection": self.connection,
+            "currency": self.currency,
+            "base_url": self.base_url,
+            "timezone": self.timezone,
+        }
+
+
+def become_versions(db: Database, reading: Reading, run_id: str, only_if_different: bool = False) -> int:
+    """Read `changed` through the mapping and put it in place; how many values could not be read."""
+    read(db, reading)
+    db.run(
+        "CREATE OR REPLACE TEMP TABLE before AS SELECT * FROM store.current "
+        "WHERE rowid IN (SELECT current_row FROM changed)"
+    )
+    if only_if_different:
+        _drop_undifferent(db)
+    changed, problems = db.run(
+        "SELECT count(*), coalesce(sum(len(problems)), 0) FROM changed JOIN fresh USING (source_id)"
+    )[0]
+    if not changed:
+        return 0
+    names = ", ".join(quoted(column.name) for column in KEPT)
+    db.run("DELETE FROM store.current WHERE rowid IN (SELECT current_row FROM changed)")
+    db.run(f"INSERT INTO store.current ({names}) {compose()}", composing(reading))
+    olds = ", ".join(f"b.{quoted(column.name)}" for column in KEPT)
+    db.run(
+        f"INSERT INTO store.closed ({names}, valid_to) SELECT {olds}, c.valid_from FROM before b "
+        "JOIN store.current c ON c.connection = b.connection AND c.source_id = b.source_id WHERE c.version > b.version"
+    )
+    if problems or db.one("SELECT count(*) FROM problems"):
+        _keep_problems(db, reading, run_id)
+    return int(problems)
+
+
+def read(db: Database, reading: Reading, details: str = "") -> None:
+    """`fresh`: what the mapping makes of `changed`. The same rows in, the same rows out.
+
+    `details` is a query (detail, source_id, payload) for what the sub-requests answered; the newest, by default.
+    """
+    for key, payload in db.run(f"SELECT rowid, payload FROM changed WHERE regexp_matches(payload, '{LONG_NUMBER}')"):
+        exact = reading.exact(payload.encode()).decode()
+        if exact != payload:
+            db.run("UPDATE changed SET payload = ? WHERE rowid = ?", [exact, key])
+    for macro in reading.macros:
+        db.run(macro)
+    connection = literal(reading.connection)
+    details = details or f"SELECT detail, source_id, payload FROM store.details WHERE connection = {connection}"
+    columns, joins = "", ""
+    for name in reading.mapped_details:
+        alias = quoted(f"detail_{name}")
+        columns += f", {alias}.payload AS {alias}"
+        joins += f" LEFT JOIN (SELECT * FROM ({details}) WHERE detail = {literal(name)}) {alias} USING (source_id)"
+    db.run(f"CREATE OR REPLACE TEMP VIEW source AS SELECT source_id, changed.payload{columns} FROM changed{joins}")
+    keep_stages(db, reading, "opportunity")
+    db.run(f"CREATE OR REPLACE TEMP TABLE fresh AS {reading.select}", _used(reading.select, reading))
+    rows, answers = db.one("SELECT count(*) FROM changed"), db.one("SELECT count(*) FROM fresh")
+    if rows != answers:
+        raise AssertionError(f"the mapping of {reading.connection} made {answers} rows of {rows}")
+
+
+def compose(before: str = "before") -> str:
+    """The SELECT that makes full rows of `changed`, what it reads as (`fresh`), and the version before.
+
+    valid_from is the CRM's updated_at, moved up to just after the previous version's and down to the time of
+    fetching; the time of fetching where the CRM gives none or the change did not move it. closed_on is the CRM's own
+    day, else the day we saw the deal close, else, closed when first seen, the day of its updated_at.
+    """
+    mapped = ", ".join(f"f.{quoted(column.name)}" for column in MAPPED)
+    closed = f"f.status IN {CLOSED}"
+    was_closed = f"b.status IN {CLOSED}"
+    wanted = (
+        "CASE WHEN x.kind <> 'record' THEN x.deleted_at "
+        "WHEN f.updated_at IS NOT DISTINCT FROM b.updated_at THEN NULL ELSE f.updated_at END"
+    )
+    return f"""
+    SELECT $connection, $connector, x.source_id, {mapped},
+           x.kind <> 'record', x.deleted_at, CASE WHEN x.kind <> 'record' THEN x.kind END,
+           CASE WHEN NOT {closed} THEN NULL
+                WHEN f.closed_day IS NOT NULL THEN f.closed_day
+                WHEN {was_closed} THEN b.closed_on
+                WHEN b.source_id IS NOT NULL THEN (x.fetched_at AT TIME ZONE $timezone)::DATE
+                ELSE (f.updated_at AT TIME ZONE $timezone)::DATE END,
+           CASE WHEN NOT {closed} THEN NULL
+                WHEN f.closed_day IS NOT NULL THEN 'crm'
+                WHEN {was_closed} THEN b.closed_on_evidence
+                WHEN b.source_id IS NOT NULL THEN 'observed'
+                WHEN f.updated_at IS NOT NULL THEN 'first_seen' END,
+           coalesce(b.first_seen_at, x.fetched_at),
+           CASE WHEN x.completes THEN b.last_changed_at ELSE x.fetched_at END,
+           $version, x.payload_hash,
+           CASE WHEN x.completes THEN b.valid_from
+                ELSE greatest(least(coalesce({wanted}, x.fetched_at), x.fetched_at),
+                              b.valid_from + INTERVAL 1 MICROSECOND) END,
+           CASE WHEN x.completes THEN b.recorded_at ELSE x.fetched_at END,
+           coalesce(b.version, 0) + CASE WHEN x.completes THEN 0 ELSE 1 END,
+           CASE WHEN b.source_id IS NULL OR (x.completes AND b.version = 1) THEN []::VARCHAR[]
+                WHEN x.completes THEN list_distinct(list_concat(b.changed_fields, {_differences()}))
+                ELSE {_differences()} END,
+           CASE WHEN x.completes THEN b.change_origin WHEN x.kind <> 'record' THEN 'deletion' ELSE x.origin END,
+           CASE WHEN x.completes THEN b.seq ELSE x.seq END, x.payload_seq
+    FROM changed x JOIN fresh f USING (source_id) LEFT JOIN {before} b USING (source_id)"""
+
+
+def composing(reading: Reading) -> dict[str, str | None]:
+    """The values `compose` binds."""
+    return {
+        "connection": reading.connection,
+        "connector": reading.connector,
+        "timezone": reading.timezone,
+        "version": reading.version,
+    }
+
+
+def _differences() -> str:
+    def differs(column: Column, now: str) -> str:
+        return f"CASE WHEN {now} IS DISTINCT FROM b.{quoted(column.name)} THEN {literal(column.name)} END"
+
+    cases = [differs(column, f"f.{quoted(column.name)}") for column in MAPPED]
+    cases.append("CASE WHEN (x.kind <> 'record') IS DISTINCT FROM b.is_deleted THEN 'is_deleted' END")
+    return f"list_filter([{', '.join(cases)}], lambda name: name IS NOT NULL)"
+
+
+def _drop_undifferent(db: Database) -> None:
+    differs = " OR ".join(f"f.{quoted(c.name)} IS DISTINCT FROM b.{quoted(c.name)}" for c in MAPPED)
+    db.run(
+        "DELETE FROM changed WHERE source_id NOT IN "
+        f"(SELECT f.source_id FROM fresh f JOIN before b USING (source_id) WHERE {differs})"
+    )
+
+
+def keep_stages(db: Database, reading: Reading, resource: str) -> None:
+    """Take over the stages a reference list, or the deals themselves, name; a stage once seen is never removed."""
+    sql = reading.stages.get(resource)
+    if sql is None:
+        return
+    for macro in reading.macros:
+        db.run(macro)
+    db.run(f"CREATE OR REPLACE TEMP TABLE told AS SELECT DISTINCT * FROM ({sql})", _used(sql, reading))
+    same = "s.connection = $connection AND s.stage_id = t.stage_id AND s.pipeline_id IS NOT DISTINCT FROM t.pipeline_id"
+    values = {"connection": reading.connection}
+    db.run(f"DELETE FROM stages s WHERE EXISTS (SELECT 1 FROM told t WHERE {same})", values)
+    db.run("INSERT INTO stages BY NAME SELECT * FROM told")
+
+
+def _keep_problems(db: Database, reading: Reading, run_id: str) -> None:
+    db.run(
+        "DELETE FROM problems p USING changed x "
+        "WHERE p.connection = ? AND p.source_id = x.source_id AND p.payload_hash = x.payload_hash",
+        [reading.connection],
+    )
+    db.run(
+        "INSERT INTO problems SELECT $connection, source_id, problem.field, left(problem.value, 500), problem.reason, "
+        "$run_id, payload_hash FROM (SELECT x.source_id, x.payload_hash, unnest(f.problems) AS problem "
+        "FROM changed x JOIN fresh f USING (source_id))",
+        {"connection": reading.connection, "run_id": run_id},
+    )
+
+
+def _used(sql: str, reading: Reading) -> dict[str, str | None]:
+    return {name: value for name, value in reading.values.items() if f"${name}" in sql}
