@@ -113,7 +113,7 @@ class Administrate(Connector):
         except Gone:  # not in every account's API, and each opportunity carries its own step
             return
 
-    def _after(self, last: Token, **bounds: str | None) -> Page:
+    def _after(self, last: Token, **bounds: Any) -> Page:
         answer = self.http.get(OPPORTUNITIES, id__gt=last, _order="id", _limit=100, **bounds)
         page = json_page(answer.content, stamp="updated_at")
         left = answer.number("X-Pagination-Pages")  # of the rows after `last`, so the first page may be the only one

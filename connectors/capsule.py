@@ -15,6 +15,7 @@ Life     v1 was announced to close on 2018-01-31. Deletions: /api/opportunity/de
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 from onepipe.connector import (
     Connector,
@@ -152,7 +153,7 @@ class Capsule(Connector):
         page = xml_page(content, "milestone")
         return page if page.records else xml_page(content, "milestone", id="name")  # ids came in later years
 
-    def _list(self, resume: Token = None, **filters: str | None) -> Iterator[Page]:
+    def _list(self, resume: Token = None, **filters: Any) -> Iterator[Page]:
         def page(start: int) -> Page:
             answer = self.http.get(OPPORTUNITIES, start=start, limit=100, **filters)
             return xml_page(answer.content, "opportunity", stamp="updatedOn")

@@ -15,6 +15,7 @@ Life     the vendor of v1 ended its support on 2025-12-31. No tombstones: deleti
 
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 from onepipe.connector import (
     Answer,
@@ -123,7 +124,7 @@ class OnAutomate(Connector):
         yield from (pipeline.id for pipeline in self._pipelines().records if pipeline.id != home)
 
     def _opportunities(
-        self, pipeline: str, resume: Token = None, numbered: bool = False, filters: dict[str, str | None] | None = None
+        self, pipeline: str, resume: Token = None, numbered: bool = False, filters: dict[str, Any] | None = None
     ) -> Iterator[Page]:
         def page(**place: Token) -> Page:
             answer = self.http.get(self._list(pipeline), limit=100, **(filters or {}), **place)

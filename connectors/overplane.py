@@ -13,6 +13,7 @@ Life     no end announced. No tombstones: deletions are found by the sweep.
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 from onepipe.connector import (
     Answer,
@@ -82,9 +83,9 @@ class Overplane(Connector):
         """Why one opportunity was lost."""
         return rows(self._list(LOST_REASONS, parent_id=id))
 
-    def _list(self, path: str, resume: Token = None, **query: str) -> Iterator[Page]:
+    def _list(self, path: str, resume: Token = None, **query: Any) -> Iterator[Page]:
         return by_offset(lambda start: self._page(path, start, gone="parent_id" in query, **query), resume)
 
-    def _page(self, path: str, start: int, limit: int = 100, gone: bool = False, **query: str) -> Page:
+    def _page(self, path: str, start: int, limit: int = 100, gone: bool = False, **query: Any) -> Page:
         answer = self.http.get(below(self.base_url, "/api") + path, gone=gone, limit=limit, offset=start, **query)
         return json_page(answer.content, "data", stamp="updated_at", total="total", more="has_more")

@@ -137,7 +137,7 @@ class Tactile(Connector):
             return datetime.fromisoformat(brief.stamp) >= since
         return bool(self.settings.get("archived")) or not json_facts(brief.payload, "archived")[0]
 
-    def _unlisted(self, bounds: dict[str, str | None]) -> Iterator[Record]:
+    def _unlisted(self, bounds: dict[str, Any]) -> Iterator[Record]:
         """Brief rows of what the main list may leave out, as far as this account has lists that tell."""
         try:
             yield from self._all(**bounds).records
@@ -152,11 +152,11 @@ class Tactile(Connector):
             found = json_facts(self.options().content, "opportunity_options")[0]
             yield Page([Record("options", json.dumps(found or {}, ensure_ascii=False).encode())])
 
-    def _all(self, **bounds: str | None) -> Page:
+    def _all(self, **bounds: Any) -> Page:
         answer = self.http.get(f"{OPPORTUNITIES}/list_all", gone=True, **bounds)
         return json_page(answer.content, "opportunities", stamp="lastupdated")
 
-    def _numbered(self, path: str, resume: Token = None, **bounds: str | None) -> Iterator[Page]:
+    def _numbered(self, path: str, resume: Token = None, **bounds: Any) -> Iterator[Page]:
         def page(number: int) -> Page:
             answer = self.http.get(path, gone=path != OPPORTUNITIES, limit=100, page=number, **bounds)
             return json_page(answer.content, "opportunities", stamp="lastupdated", total="total", pages="num_pages")

@@ -371,14 +371,24 @@ def test_a_word_that_names_no_connection_is_refused(tmp_path: Path, word: str, s
         cfg.select(["acme", word])
 
 
-def test_the_schema_knows_every_key(tmp_path: Path) -> None:
+def test_the_schema_knows_every_key() -> None:
     """Editors are told every key, with a sentence each, and refuse others as we do."""
-    schema = Config.model_json_schema()
+    schema = config.schema()
     for name, part in [("Config", schema), *schema["$defs"].items()]:
         assert part["additionalProperties"] is False, name
-        assert all("description" in one for one in part["properties"].values()), name
-    pattern = schema["$defs"]["Connection"]["properties"]["schedule"]["pattern"]
-    assert [True, True, True, False] == [bool(re.search(pattern, t)) for t in ("15m", "0 6 * * *", "${EVERY}", "15")]
+        assert all(one["description"] for one in part["properties"].values()), name
+    assert set(Config.model_fields) == set(schema["properties"])
+    assert set(config.Connection.model_fields) == set(schema["$defs"]["Connection"]["properties"])
+
+
+@pytest.mark.parametrize(("text", "fits"), [("15m", True), ("0 6 * * *", True), ("${EVERY}", True), ("15", False)])
+def test_the_schema_allows_what_we_allow(text: str, fits: bool) -> None:
+    """A value an editor marks as wrong is wrong; a placeholder or nothing at all is not."""
+    ways = config.schema()["$defs"]["Connection"]["properties"]["schedule"]["anyOf"]
+    assert fits == any(re.search(way["pattern"], text) for way in ways if way["type"] == "string")
+    assert {"type": "null"} in ways
+    required = config.schema()["$defs"]["Connection"]["properties"]["connector"]["anyOf"]
+    assert {"type": "null"} not in required
 
 
 def test_the_example_at_the_top_fits_the_sandbox() -> None:

@@ -14,7 +14,7 @@ CONNECTOR = '''"""A CRM."""
 from onepipe.connector import Connector, Facts
 
 class Mine(Connector):
-    facts = Facts(title="{title}", api="v1", verified="x", base_url="https://x.example", credentials=("key",), page_size=10)
+    facts = Facts(title="{title}", api="v1", verified="x", base_url="https://x.io", credentials=("key",), page_size=10)
     def open(self, door): return door()
     def count(self): return None
     def pull(self, resource, window): return iter(())

@@ -1,5 +1,6 @@
 """One connection made ready to work: its connector opened at the door, its mapping compiled for the warehouse."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -89,9 +90,10 @@ def open_account(
     budget: int | None = None,
     lease: Lease | None = None,
     now: Clock = utc_now,
+    sleep: Callable[[float], object] = time.sleep,
 ) -> Account:
     """Open a connection. Raises ConfigError."""
-    connector = open_connector(config, connection, budget=budget, now=now)
+    connector = open_connector(config, connection, budget=budget, now=now, sleep=sleep)
     asked = connection.settings.get("details", True) is not False
     reading = Reading(
         connection=connection.name,
@@ -121,7 +123,12 @@ def open_account(
 
 
 def open_connector(
-    config: Config, connection: Connection, *, budget: int | None = None, now: Clock = utc_now
+    config: Config,
+    connection: Connection,
+    *,
+    budget: int | None = None,
+    now: Clock = utc_now,
+    sleep: Callable[[float], object] = time.sleep,
 ) -> Connector:
     """The connector of a connection, with its door to the network. Raises ConfigError."""
     made = registry.load(connection.connector, config.folder)
@@ -136,6 +143,7 @@ def open_connector(
             budget=Budget(budget) if budget is not None else None,
             quota=made.facts.quota,
             clock=lambda: now().timestamp(),
+            sleep=sleep,
             ends=made.facts.ends,
             **how,
         )

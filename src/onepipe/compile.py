@@ -320,8 +320,8 @@ def _odd(steps: tuple[str, ...]) -> str:
 def _odd_line(steps: tuple[str, ...], own: Iterable[Source]) -> str:
     below = [source.steps for source in own if source.steps[: len(steps)] == steps and len(source.steps) > len(steps)]
     leaf = min(below, key=lambda one: (len(one), one[-1] != "id"))
-    path = ".".join(["crm", *(_name(step) for step in leaf)])
-    return f"not_object({path}, payload, {_literal(_json_path(steps))}) AS {_odd(steps)}"
+    struct, value = (".".join(["crm", *(_name(step) for step in path)]) for path in (steps, leaf))
+    return f"not_object({struct}, {value}, payload, {_literal(_json_path(steps))}) AS {_odd(steps)}"
 
 
 def _read_keys(mapping: Mapping) -> dict[str, Any]:

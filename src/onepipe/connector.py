@@ -232,9 +232,10 @@ class Connector:
         """Read one opportunity as it is now. `payload` is its newest stored form. Raises Gone."""
         raise NotImplementedError
 
-    def can(self, verb: str) -> bool:
+    @classmethod
+    def can(cls, verb: str) -> bool:
         """Whether this CRM has a verb: derived from what the class defines, never declared."""
-        return callable(getattr(self, verb, None))
+        return callable(getattr(cls, verb, None))
 
     @classmethod
     def reads(cls) -> dict[str, Read]:

@@ -37,7 +37,7 @@ REST_PER_COPY = 10  # or so many times as long as the last copy took: large ware
 
 @dataclass
 class Publisher:
-    """Publishes soon after a change, but not all the time. `clock` counts seconds; `copy` does it, if there is a need."""
+    """Publishes soon after a change, but not all the time. `copy` does it, and answers whether there was a need."""
 
     copy: Callable[[], bool]
     clock: Callable[[], float] = time.monotonic
@@ -175,7 +175,7 @@ class _Log(Watch):
         """A first load begins."""
         logs.get().info("first load", connection=connection, rows=rows, requests=requests, seconds=seconds)
 
-    def page(self, connection: str, resource: str, fetched: int, total: int | None, requests: int) -> None:
+    def page(self, *_: object) -> None:
         """Pages that came in will be committed soon, long before a large load ends."""
         self._changed()
 

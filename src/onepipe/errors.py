@@ -129,6 +129,12 @@ class WriteRefused(SourceError):
     kind = "config"
 
 
+class Stopped(SourceError):
+    """The run was told to end, by a signal, before it was complete."""
+
+    kind = "unavailable"
+
+
 class DiskTrouble(SourceError):
     """A file of ours could not be written or read; what was committed before is safe."""
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from threading import Event
 from typing import Any
 
 from onepipe import logs, registry
@@ -32,22 +33,28 @@ def sync(
     watch: Watch | None = None,
     *,
     publishing: bool = True,
+    stop: Event | None = None,
 ) -> RunReport:
     """Bring connections up to date, and publish. Raises ConfigError before anything is asked or written.
 
-    `publishing=False` leaves the snapshot to the caller (the daemon), which publishes for several runs at once.
+    `publishing=False` leaves the snapshot to the caller (the daemon), which publishes for several runs at once. Setting
+    `stop` ends the run between two pages; so does Ctrl-C, which is raised again once everything fetched is safe.
     """
-    options, watch = options or Options(), watch or Watch()
+    options, watch, stop = options or Options(), watch or Watch(), stop or Event()
     chosen = project.choose(words)
     run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
     mappings = _prepare(project, chosen, run_id, watch)
     merger = ThreadPoolExecutor(1, thread_name_prefix="merge")
     with merger, ThreadPoolExecutor(SIDE_BY_SIDE, thread_name_prefix="pull") as pool:
         futures = [
-            pool.submit(_one, project, connection, mappings.get(connection.name), run_id, options, watch, merger)
+            pool.submit(_one, project, connection, mappings.get(connection.name), run_id, options, watch, merger, stop)
             for connection in chosen
         ]
-        reports = [future.result() for future in futures]
+        try:
+            reports = [future.result() for future in futures]
+        except BaseException:
+            stop.set()
+            raise
     report = RunReport(run_id, reports)
     if publishing:
         report.published = publish_now(project, watch)
@@ -103,6 +110,7 @@ def _one(
     options: Options,
     watch: Watch,
     merger: ThreadPoolExecutor,
+    stop: Event,
 ) -> ConnectionReport:
     """One connection from lease to report; nothing that happens here reaches the other connections."""
     report = ConnectionReport(connection.name, connection.connector, utc_now())
@@ -115,8 +123,11 @@ def _one(
                 lease_name = f"connection:{connection.name}"
                 with project.control.lease(lease_name, wait=options.wait) as lease:
                     budget = options.max_requests
-                    account = open_account(project.config, connection, mapping, budget=budget, lease=lease)
-                    pull(Job(account, project.warehouse, run_id, options, watch, report), merger)
+                    account = open_account(
+                        project.config, connection, mapping, budget=budget, lease=lease, sleep=stop.wait
+                    )
+                    with account.http:
+                        pull(Job(account, project.warehouse, run_id, options, watch, report, stop), merger)
         except OnepipeError as error:
             report.fall("failed", error)
         except Exception as error:
@@ -156,7 +167,9 @@ def check(project: Project, words: Sequence[str] = ()) -> list[CheckReport]:
 def _check(project: Project, connection: Connection) -> CheckReport:
     began = time.monotonic()
     try:
-        count, error = open_connector(project.config, connection).count(), None
+        connector = open_connector(project.config, connection)
+        with connector.http:
+            count, error = connector.count(), None
     except OnepipeError as trouble:
         count, error = None, described(trouble)
     seconds = round(time.monotonic() - began, 3)
@@ -170,7 +183,8 @@ def plan(project: Project, words: Sequence[str], options: Options) -> list[dict[
         mapping = load_mapping(mapping_path(project.config, connection))
         account = open_account(project.config, connection, mapping)
         try:
-            rows, requests, seconds = account.cost(account.connector.count())
+            with account.http:
+                rows, requests, seconds = account.cost(account.connector.count())
             error = None
         except OnepipeError as trouble:
             rows = requests = seconds = None

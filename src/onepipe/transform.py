@@ -116,18 +116,20 @@ _TOOLS = {
     "items(x, shape)": "CASE WHEN left(x, 1) = '[' AND json_valid(x) THEN from_json(x, shape) END",
     "json_number(x)": f"CASE WHEN {_matches('-?(0|[1-9][0-9]*)([.][0-9]+)?([eE][+-]?[0-9]+)?')}"
     " THEN x ELSE to_json(nullif(x, ''))::VARCHAR END",
-    "no_object(x, payload, paths)": "CASE WHEN left(x, 1) NOT IN ('{', '[')"
+    "no_object(x, payload, paths)": "CASE WHEN x IS NULL OR left(x, 1) NOT IN ('{', '[')"
     " OR NOT list_has_any(json_type(payload, paths), ['OBJECT', 'ARRAY']) THEN x END",
-    "not_object(leaf, payload, path)": "CASE WHEN leaf IS NULL AND json_type(payload, path) NOT IN ('OBJECT', 'NULL')"
-    " THEN payload ->> path END",
-    "scalar_in(x, path)": "CASE WHEN left((x -> path)::VARCHAR, 1) NOT IN ('{', '[', 'n') THEN (x -> path)::VARCHAR END",
-    "id_and_name(x)": """nullif('{' || concat_ws(',', '"id":' || scalar_in(x, '$.id'), '"name":' || scalar_in(x, '$.name'))
-        || '}', '{}')""",
+    # What stands where an object belongs: from_json makes a struct of NULLs of it, but NULL of null and of nothing.
+    "not_object(struct, leaf, payload, path)": "CASE WHEN struct IS NOT NULL AND leaf IS NULL"
+    " AND json_type(payload, path) <> 'OBJECT' THEN payload ->> path END",
+    # Of every object at one level the id and the name; objects and lists in it are no scalars.
+    "id_and_name(x)": """list_transform([from_json(x, '{"id":"JSON","name":"JSON"}')], lambda o: nullif('{' || concat_ws(',',
+        CASE WHEN left(o.id, 1) NOT IN ('{', '[') THEN '"id":' || o.id END,
+        CASE WHEN left(o.name, 1) NOT IN ('{', '[') THEN '"name":' || o.name END) || '}', '{}'))[1]""",
     "scalars_of(rest)": """CASE WHEN NOT contains(rest::VARCHAR, ':{') AND NOT contains(rest::VARCHAR, ':[') THEN rest
-        ELSE coalesce(try('{' || coalesce(array_to_string(list_transform(
-            map_entries(from_json(rest, '"MAP(VARCHAR,JSON)"')), lambda e: to_json(e.key)::VARCHAR || ':' ||
-            CASE left(e.value::VARCHAR, 1) WHEN '[' THEN NULL WHEN '{' THEN id_and_name(e.value) ELSE e.value::VARCHAR END),
-            ','), '') || '}')::JSON, rest) END""",
+        ELSE ('{' || coalesce(array_to_string(list_transform(list_zip(json_keys(rest), json_extract(rest, '$.*')), lambda e:
+            to_json(e[1])::VARCHAR || ':' || CASE left(e[2]::VARCHAR, 1)
+                WHEN '[' THEN NULL WHEN '{' THEN id_and_name(e[2]) ELSE e[2]::VARCHAR END),
+            ','), '') || '}')::JSON END""",
     "unread(field, sent, value, reason)": "CASE WHEN sent IS NOT NULL AND value IS NULL"
     " THEN {'field': field, 'value': sent, 'reason': reason} END",
 }

@@ -180,4 +180,5 @@ def test_an_empty_account_works() -> None:
     for name in CRMS:
         crm = sandbox[name]
         assert dict(crm.records) == {}
-        assert list(crm.records) == [crm.insert()]
+        made = crm.insert()
+        assert list(crm.records) == [made]

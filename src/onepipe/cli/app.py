@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 
 from onepipe import __version__
 from onepipe.cli import exits, screen
-from onepipe.errors import OnepipeError
+from onepipe.errors import ConfigError, OnepipeError
 
 if TYPE_CHECKING:
     from onepipe.config import Config
@@ -57,7 +57,7 @@ class Doors(TyperGroup):
 
 def _own_fault(error: Exception) -> str:
     return exits.sentences(
-        f"onepipe itself failed: {type(error).__name__}: {error}",
+        f"a fault in onepipe itself: {type(error).__name__}: {error}",
         "what was committed before is safe, and running the command again loses nothing",
         "if it happens again, run it with `onepipe --debug ...` and report what that prints",
     )
@@ -84,13 +84,23 @@ class Door:
         """config.yaml, for commands that need no engine. Raises ConfigError."""
         from onepipe import config
 
+        self._present()
         return config.load(self.config, credentials=credentials)
 
     def project(self, command: str) -> "Project":
         """The project, for a `with`. `command` names this process to others that wait for it. Raises ConfigError."""
         from onepipe.project import Project
 
+        self._present()
         return Project(self.config, command=f"onepipe {command}")
+
+    def _present(self) -> None:
+        if not self.config.exists():
+            raise ConfigError(
+                f"There is no {self.config} here",
+                "go to your project's folder, name its config with `onepipe --config PATH ...`, or begin a project with "
+                "`onepipe init`",
+            )
 
 
 def door(ctx: typer.Context) -> Door:

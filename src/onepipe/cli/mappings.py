@@ -69,11 +69,13 @@ def _in_use(config: Path) -> list[Path]:
 
 
 def _faults(path: Path) -> list[Fault]:
+    from onepipe.examples import check_examples
     from onepipe.mapping import load_mapping
-    from onepipe.warehouse.examples import failures
+    from onepipe.warehouse.query import scratch
 
     try:
-        return failures(load_mapping(path))
+        with scratch() as db:
+            return check_examples(load_mapping(path), db.run)
     except ConfigError as error:
         if not error.faults:
             raise

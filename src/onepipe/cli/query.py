@@ -14,7 +14,6 @@ import typer
 from onepipe.cli import screen
 from onepipe.cli.app import app, complete_connection, door, examples
 from onepipe.errors import UsageError
-from onepipe.yamlmarks import did_you_mean
 
 if TYPE_CHECKING:
     from onepipe.connector import Connector
@@ -114,12 +113,16 @@ def _json(answer: "Answer") -> Iterator[str]:
     """An array of objects, one a line."""
     names = [json.dumps(column.name, ensure_ascii=False) for column in answer.columns]
     bare = [column.is_number or column.is_json for column in answer.columns]
-    line = "["
+    yield "["
+    before = None
     for row in answer.rows:
+        if before:
+            yield before + ","
         cells = (f"{name}: {_json_cell(cell, raw)}" for name, cell, raw in zip(names, row, bare, strict=True))
-        yield line + ("," if line == "" else "")
-        line = "  {" + ", ".join(cells) + "}"
-    yield line + "]"
+        before = "  {" + ", ".join(cells) + "}"
+    if before:
+        yield before
+    yield "]"
 
 
 def _json_cell(text: str | None, raw: bool) -> str:
@@ -170,6 +173,8 @@ def _pair(word: str) -> tuple[str, str]:
 
 
 def _known(connector: "Connector", read: str) -> None:
+    from onepipe.yamlmarks import did_you_mean
+
     known = list(connector.reads())
     if read not in known:
         guess = did_you_mean(read, known)

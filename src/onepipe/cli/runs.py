@@ -29,6 +29,9 @@ Wait = Annotated[
     typer.Option("--wait", min=0, metavar="SECONDS", help="Wait so long for a connection that another process holds."),
 ]
 
+RUN_HEADINGS = (
+    *("connection", "result", "read", "new", "changed", "deleted", "unreadable", "requests", "complete through"),
+)
 INTERRUPTED = (
     "\nInterrupted. Everything committed is safe, and pages already fetched are kept on disk. "
     "Run the same command again: it goes on from there.\n"
@@ -86,7 +89,8 @@ def backfill(
 ) -> None:
     """Load the history of a connection, once and whole.
 
-    Interrupted, it goes on where it was. --since and --until bound it by date: dates are those of the last change, for CRMs that can filter by them.
+    Interrupted, it goes on where it was. --since and --until bound it by the date of last change, for CRMs that can
+    filter by it.
     """
     from onepipe.run import Options
 
@@ -130,6 +134,9 @@ def _plan(project: "Project", words: list[str], options: "Options", as_json: boo
     headings = ["connection", "slices", "rows", "requests", "of the quota", "time"]
     for line in screen.table(headings, [_plan_row(one) for one in plans], right=range(1, 6), null="not told"):
         screen.say(line)
+    for one in plans:
+        if one["error"]:
+            screen.note(f"\n{one['connection']}: {exits.sentences(one['error']['message'], one['error']['hint'])}")
 
 
 def _plan_row(plan: dict[str, Any]) -> list[str | None]:
@@ -137,23 +144,12 @@ def _plan_row(plan: dict[str, Any]) -> list[str | None]:
         return None if plan.get(key) is None else str(write(plan[key]))
 
     numbers = [told(key, screen.count) for key in ("slices", "rows", "requests")]
-    return [plan["connection"], *numbers, told("quota_share", "{:.0%}".format), told("seconds", screen.duration)]
+    return [plan["connection"], *numbers, told("quota_share", "{:.1%}".format), told("seconds", screen.duration)]
 
 
 def tell(report: "RunReport") -> None:
     """A run in plain words: a line for each connection, and a paragraph for each that is not complete."""
-    headings = [
-        "connection",
-        "result",
-        "read",
-        "new",
-        "changed",
-        "deleted",
-        "unreadable",
-        "requests",
-        "complete through",
-    ]
-    for line in screen.table(headings, map(_run_row, report.connections), right=range(2, 8)):
+    for line in screen.table(RUN_HEADINGS, map(_run_row, report.connections), right=range(2, 8)):
         screen.say(line)
     for one in report.connections:
         if one.error:
@@ -175,7 +171,10 @@ def _run_row(report: "ConnectionReport") -> list[str | None]:
 
 
 def instant(text: str | None, option: str, whole_day: bool = False) -> datetime | None:
-    """An option's date or instant, in UTC unless it says otherwise; `whole_day`: a date means its end. Raises UsageError."""
+    """An option's date or instant, in UTC unless it says otherwise; `whole_day`: a date means its end.
+
+    Raises UsageError.
+    """
     if text is None:
         return None
     try:

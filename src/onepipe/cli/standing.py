@@ -42,6 +42,9 @@ RUN_KEYS = (
     *("run_id", "command", "connection", "resource", "status", "started_at", "finished_at", "fetched", "new"),
     *("changed", "unchanged", "deleted", "problems", "requests", "error_kind", "error_message"),
 )
+RUN_HEADINGS = (
+    *("started", "command", "connection", "resource", "result", "read", "new", "changed", "deleted", "requests"),
+)
 
 Standing = dict[str, Any]
 
@@ -133,19 +136,7 @@ def runs(
     if as_json:
         screen.document({"runs": found})
         return
-    headings = [
-        "started",
-        "command",
-        "connection",
-        "resource",
-        "result",
-        "read",
-        "new",
-        "changed",
-        "deleted",
-        "requests",
-    ]
-    for line in screen.table(headings, map(_run_row, found), right=range(5, 10)):
+    for line in screen.table(RUN_HEADINGS, map(_run_row, found), right=range(5, 10)):
         screen.say(line)
     for one in found:
         if one["error_kind"]:

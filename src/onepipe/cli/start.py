@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @app.command(epilog=examples("onepipe init", "onepipe init my-project"))
 def init(
     folder: Annotated[
-        Path, typer.Argument(metavar="[DIR]", help="Where the project is to be.", show_default=False)
+        Path, typer.Argument(metavar="DIR", help="Its folder; this one if none is given.", show_default=False)
     ] = Path(),
 ) -> None:
     """Lay out a project to begin with.
@@ -79,9 +79,9 @@ def schema(what: Annotated[Subject, typer.Argument(metavar="config|mapping")]) -
     With it an editor completes and checks config.yaml or a mapping while you type.
     """
     if what is Subject.config:
-        from onepipe.config import Config
+        from onepipe import config
 
-        described = Config.model_json_schema()
+        described = config.schema()
     else:
         from onepipe.mapping import json_schema
 
@@ -99,7 +99,8 @@ def daemon(
 ) -> None:
     """Run every connection on its schedule until told to stop.
 
-    SIGTERM or Ctrl-C lets the runs under way end, publishes and ends; a second one ends at once, and loses nothing. Logs go to stderr, as JSON where that is no terminal.
+    SIGTERM or Ctrl-C lets the runs under way end, publishes and ends; a second one ends at once, and loses nothing.
+    Logs go to stderr, as JSON where that is no terminal.
     """
     from onepipe import logs
     from onepipe.daemon import Daemon

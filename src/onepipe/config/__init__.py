@@ -1,6 +1,6 @@
 """config.yaml: read once at the door, checked whole, and from then on frozen objects."""
 
-from onepipe.config.load import load
+from onepipe.config.load import load, schema
 from onepipe.config.notation import Address, Schedule, duration, is_loopback
 from onepipe.config.parts import Config, Connection, Daemon, Limits, Policy, Reporting, Write
 
@@ -17,4 +17,5 @@ __all__ = [
     "duration",
     "is_loopback",
     "load",
+    "schema",
 ]

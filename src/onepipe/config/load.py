@@ -38,6 +38,18 @@ def load(path: Path, environ: Mapping[str, str] | None = None, *, credentials: b
     return config.placed(marks)
 
 
+def schema() -> dict[str, Any]:
+    """A JSON Schema of config.yaml for editors. It allows what we do: an empty key, and ${NAME} for any value."""
+    whole = Config.model_json_schema()
+    for part in [whole, *whole["$defs"].values()]:
+        for name, wanted in part["properties"].items():
+            described = {"description": wanted["description"]}
+            ways = [wanted, {"type": "string", "pattern": r"\$\{"}]
+            optional = [] if name in part.get("required", ()) else [{"type": "null"}]
+            part["properties"][name] = described | {"anyOf": ways + optional}
+    return whole
+
+
 def _shaped(data: Any, place: Place, marks: Marks) -> Any:
     """Empty keys taken out, as if they were not there, and what is to be text put back as it was written."""
     if len(place) >= 3 and place[2] in _VERBATIM and place[0] == "connections":

@@ -51,7 +51,7 @@ def _field_name(value: str) -> str:
 
 
 def _text(pattern: str | None = None) -> WithJsonSchema:
-    return WithJsonSchema({"type": "string"} | ({"pattern": rf"{pattern}|\$\{{"} if pattern else {}))
+    return WithJsonSchema({"type": "string"} | ({"pattern": pattern} if pattern else {}))
 
 
 def _default(value: object, description: str, **bounds: Any) -> Any:

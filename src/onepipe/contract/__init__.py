@@ -1,7 +1,8 @@
 """The connector contract suite: runs one connector file against a hostile server and says which promises hold.
 
 It ships with onepipe, for connectors that others write. A connector is run against a fake CRM (`rig`) through a server
-that notes each request and spoils answers (`hostile`, `spoils`); `checks` are the promises, `suite` runs them.
+that notes each request and spoils answers (`hostile`, `spoils`); the promises are in `lists`, `singles` and
+`trouble`, `suite` runs them.
 """
 
 from onepipe.contract.rig import Asked, Rig, Told, rig_beside

@@ -3,8 +3,9 @@
 import base64
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any, Self
 from urllib.parse import quote, quote_plus
 
@@ -16,6 +17,8 @@ from onepipe.http import Gate
 
 ENOUGH_REQUESTS = 80
 PLAIN = "Plain text"
+SOME = 7
+SINCE = datetime(2024, 3, 1, 10, 0, 5, tzinfo=UTC)
 
 
 class Broken(Exception):
@@ -119,6 +122,30 @@ def pulled(connection: Connector, resource: str = "opportunity", window: Window 
 def records(pages: list[Page]) -> dict[str, Record]:
     """The newest record of each id, in the order of arrival."""
     return {record.id: record for page in pages for record in page.records}
+
+
+def many(connector: type[Connector]) -> int:
+    """More rows than two pages hold."""
+    return 2 * connector.facts.page_size + SOME
+
+
+def ids_of(connection: Connector, window: Window | None = None) -> list[str]:
+    """The ids of a scan in the order of arrival, doubles included."""
+    return [record.id for page in pulled(connection, window=window) for record in page.records]
+
+
+def whole(bench: Bench, count: int, ids: Iterable[str]) -> None:
+    """Raise Broken unless these are the account's `count` ids, each once."""
+    ids = list(ids)
+    expected = set(bench.ids)
+    if len(expected) != count:
+        raise Broken(f"the fake made {len(expected)} different ids for {count} rows")
+    lost, invented = sorted(expected - set(ids)), sorted(set(ids) - expected)
+    if lost or invented or len(ids) != len(set(ids)):
+        twice = len(ids) - len(set(ids))
+        raise Broken(
+            f"of {count} rows {len(lost)} are missing {lost[:3]}, {len(invented)} are new {invented[:3]}, {twice} twice"
+        )
 
 
 def told(error: BaseException) -> list[str]:

@@ -32,8 +32,7 @@ class HostileServer:
         self.asked: list[Asked] = []
         self.strays: list[str] = []
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), _handler(self))
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
 
     @property
@@ -66,6 +65,13 @@ class HostileServer:
         with self._lock:
             self.asked.append(asked)
             return self.spoil(asked, self.answer(asked))
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None:
+        """Says nothing: a connector that hangs up early is no fault of the server."""
 
 
 def _handler(server: HostileServer) -> type[BaseHTTPRequestHandler]:

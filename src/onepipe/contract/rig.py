@@ -12,13 +12,15 @@ The fake of `connectors/mycrm.py` is the functions `row` and `serve` in that fil
         found = [row for row in rows if asked.path == f"/deals/{row['id']}"]
         return (200, found[0]) if found else (404, {"error": "not found"})
 
-A body is bytes, text, or anything JSON can hold. `rows` is the list as it stands now; `ID` names the id's field where
-it is not "id"; `SETTINGS` are settings the connector needs.
+A body is bytes, text, or anything JSON can hold. `rows` is the list as it stands now, `asked` an Asked. `ID` names the
+id's field where it is not "id"; `SETTINGS` are settings the connector needs. With a third parameter, `cap`, serve also
+plays a CRM that gives at most so many rows a page, whatever was asked for (None: as many as were asked for).
 """
 
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from inspect import signature
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -55,7 +57,8 @@ class Rig:
     """A fake CRM in the hands of the suite.
 
     `fill(count, text)` starts afresh with `count` opportunities, `text` in every text a user types, and answers their
-    ids; `remove(id)` deletes one as a user would; `answer` is the CRM itself.
+    ids; `remove(id)` deletes one as a user would; `answer` is the CRM itself; `cap`, where the fake can do it, sets how
+    many rows a page holds at most, whatever was asked for.
     """
 
     credentials: Mapping[str, str]
@@ -63,6 +66,7 @@ class Rig:
     remove: Callable[[str], None]
     answer: Callable[[Asked], Told]
     settings: Mapping[str, Any] = field(default_factory=dict)
+    cap: Callable[[int | None], None] | None = None
 
 
 def rig_beside(connector: type[Connector], path: Path) -> Rig:
@@ -80,6 +84,8 @@ def rig_beside(connector: type[Connector], path: Path) -> Rig:
 def _rig(connector: type[Connector], fake: ModuleType) -> Rig:
     rows: list[dict[str, Any]] = []
     key = getattr(fake, "ID", "id")
+    can_cap = len(signature(fake.serve).parameters) > 2
+    caps: list[int | None] = [None]
 
     def fill(count: int, text: str) -> list[str]:
         rows[:] = [fake.row(number, text) for number in range(1, count + 1)]
@@ -89,11 +95,14 @@ def _rig(connector: type[Connector], fake: ModuleType) -> Rig:
         rows[:] = [row for row in rows if str(row[key]) != record_id]
 
     def answer(asked: Asked) -> Told:
-        status, body, *headers = fake.serve(list(rows), asked)
+        status, body, *headers = fake.serve(list(rows), asked, *(caps if can_cap else ()))
         return Told(status, _bytes(body), headers[0] if headers else {"Content-Type": "application/json"})
 
+    def cap(count: int | None) -> None:
+        caps[0] = count
+
     credentials = {name: f"contract-{name}-s3cr3t+/=" for name in connector.facts.credentials}
-    return Rig(credentials, fill, remove, answer, getattr(fake, "SETTINGS", {}))
+    return Rig(credentials, fill, remove, answer, getattr(fake, "SETTINGS", {}), cap if can_cap else None)
 
 
 def _bytes(body: Any) -> bytes:

@@ -65,6 +65,20 @@ def cycle() -> Spoil:
     return spoil
 
 
+def once(spoil: Spoil) -> Spoil:
+    """Spoils the first answer to each different request."""
+    met: set[str] = set()
+
+    def first(asked: Asked, told: Told) -> Told:
+        request = f"{asked.path}?{asked.raw_query}"
+        if request in met:
+            return told
+        met.add(request)
+        return spoil(asked, told)
+
+    return first
+
+
 def lists_only(spoil: Spoil, skip: int) -> Spoil:
     """Spoils a path's answers only after its first `skip` different requests."""
     met: dict[str, list[str]] = defaultdict(list)

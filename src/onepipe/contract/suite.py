@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from onepipe.connector import Connector
-from onepipe.contract import checks, spoils
-from onepipe.contract.bench import Bench, Broken, Skipped
+from onepipe.contract import lists, singles, spoils, trouble
+from onepipe.contract.bench import Bench, Broken, Skipped, many
 from onepipe.contract.rig import Rig
 from onepipe.errors import AuthRefused, RateLimited, Unavailable
 
@@ -35,7 +35,7 @@ class Result:
 
 def every_check(connector: type[Connector]) -> list[Check]:
     """All checks for this connector, in the order of docs/connector.md."""
-    return list(_checks(connector.facts.page_size, checks.many(connector)))
+    return list(_checks(connector.facts.page_size, many(connector)))
 
 
 def run(connector: type[Connector], rig: Rig, only: Iterable[Check] | None = None) -> list[Result]:
@@ -63,24 +63,26 @@ def score(results: list[Result]) -> str:
     return f"{passed} of {passed + failed} promises hold, {len(results) - passed - failed} do not apply"
 
 
-def _checks(page: int, many: int) -> Iterator[Check]:
-    yield _check(checks.says_what_it_is)
-    yield _check(checks.documents_its_reads)
-    yield _check(checks.counts_with_one_request)
-    for count in (0, 1, page - 1, page, page + 1, many):
-        yield _check(checks.reads_every_row, f"{count} rows", count)
-    for one in (checks.reads_the_same_twice, checks.gives_whole_records, checks.goes_on_where_it_stopped):
+def _checks(page: int, most: int) -> Iterator[Check]:
+    yield _check(singles.says_what_it_is)
+    yield _check(singles.documents_its_reads)
+    yield _check(lists.counts_with_one_request)
+    for count in (0, 1, page - 1, page, page + 1, most):
+        yield _check(lists.reads_every_row, f"{count} rows", count)
+    yield _check(lists.reads_what_a_cap_leaves, "10 rows a page", 10)
+    yield _check(lists.misses_no_row_beside_a_deleted_one)
+    for one in (lists.reads_the_same_twice, lists.gives_whole_records, lists.goes_on_where_it_stopped):
         yield _check(one)
-    for one in (checks.filters_iff_it_says_so, checks.reads_its_reference_lists, checks.only_reads):
+    for one in (lists.filters_iff_it_says_so, lists.reads_its_reference_lists, lists.only_reads):
         yield _check(one)
-    for number, text in enumerate(checks.HOSTILE, start=1):
-        yield _check(checks.keeps_hostile_text, f"text {number}", text)
-    for one in (checks.reads_one_record, checks.says_gone, checks.reads_details, checks.tells_deletions):
+    for number, text in enumerate(lists.HOSTILE, start=1):
+        yield _check(lists.keeps_hostile_text, f"text {number}", text)
+    for one in (singles.reads_one_record, singles.says_gone, singles.reads_details, singles.tells_deletions):
         yield _check(one)
     for status in (401, 403, 429, 500, 503):
-        yield _check(checks.never_gone_by_failure, str(status), status)
+        yield _check(singles.never_gone_by_failure, str(status), status)
     yield from _misbehaviour()
-    yield _check(checks.tells_no_secret)
+    yield _check(trouble.tells_no_secret)
 
 
 def _misbehaviour() -> Iterator[Check]:
@@ -94,20 +96,22 @@ def _misbehaviour() -> Iterator[Check]:
         ("a maintenance page", spoils.always(200, spoils.DOWN, spoils.HTML), Unavailable),
     )
     for name, spoil, kind in refusals:
-        yield _check(checks.sorts_refusals, name, spoil, kind)
+        yield _check(trouble.sorts_refusals, name, spoil, kind)
+    for name, spoil in (("503", spoils.always(503)), ("cut short", spoils.cut), ("halved", spoils.halved)):
+        yield _check(trouble.gets_over_a_hiccup, name, spoil)
     for name, body in spoils.NOT_DATA.items():
-        yield _check(checks.never_an_empty_page, name, spoils.always(200, body))
+        yield _check(trouble.never_an_empty_page, name, spoils.always(200, body))
     for name, spoil in (("cut short", spoils.cut), ("halved", spoils.halved), ("redirected", spoils.redirected)):
-        yield _check(checks.never_an_empty_page, name, spoil)
+        yield _check(trouble.never_an_empty_page, name, spoil)
     for name, spoil in (
         ("500", spoils.always(500)),
         ("a login page", spoils.always(200, spoils.LOGIN, spoils.HTML)),
         ("an error envelope", spoils.always(200, spoils.NOT_DATA["an error envelope"])),
         ("halved", spoils.halved),
     ):
-        yield _check(checks.fails_in_the_middle, name, spoil)
-    yield _check(checks.notices_loops, "a page for ever", spoils.frozen)
-    yield _check(checks.notices_loops, "two pages in turn", spoils.cycle)
+        yield _check(trouble.fails_in_the_middle, name, spoil)
+    yield _check(trouble.notices_loops, "a page for ever", spoils.frozen)
+    yield _check(trouble.notices_loops, "two pages in turn", spoils.cycle)
 
 
 def _check(promise: Callable[..., None], case: str = "", *given: object) -> Check:

@@ -34,7 +34,7 @@ def xml_page(
     root = _parsed(content)
     records: list[Record] = []
     unreadable: list[bytes] = []
-    for element in root.iterchildren(etree.Element):
+    for element in root:
         if element.tag != item:
             raise BadPayload(f"The answer <{root.tag}> holds <{element.tag}> where only <{item}> is promised.")
         payload, record_id, changed = _record(element, id, stamp, lists)
@@ -59,8 +59,7 @@ def xml_record(content: bytes, *, id: str = "id", stamp: str | None = None, list
 def xml_json(content: bytes, lists: Collection[str] = ()) -> bytes:
     """Return the root element of any XML answer as one line of JSON; with its children as an array if it is listed."""
     root = _parsed(content)
-    value = [_value(child, lists) for child in root.iterchildren(etree.Element)] if root.tag in lists else None
-    return msgspec.json.encode(_value(root, lists) if value is None else value)
+    return msgspec.json.encode([_value(child, lists) for child in root] if root.tag in lists else _value(root, lists))
 
 
 def _parsed(content: bytes) -> Any:
@@ -90,14 +89,14 @@ def _record(element: Any, id_: str, stamp: str | None, lists: Collection[str]) -
 
 
 def _value(element: Any, lists: Collection[str]) -> Any:
-    if len(element) == 0:
+    if not len(element):
         text = element.text
-        return text if text and text.strip() else [] if element.tag in lists else None
+        return text if text and not text.isspace() else None
     fields: dict[str, Any] = {}
     for child in element:
         name, value = child.tag, _value(child, lists)
         if name in lists:
-            fields.setdefault(name, []).append(value)
+            fields.setdefault(name, []).extend([] if value is None else [value])
         elif name not in fields:
             fields[name] = value
         else:

@@ -68,19 +68,15 @@ class Wire:
         """Make one try that ends by `until` (on `tick`). The connection errors of the world become Lost."""
         read = min(self._timeouts.read, until - self._tick())
         timeout = {"connect": min(self._timeouts.connect, read), "read": read, "write": read, "pool": read}
-        request = httpx.Request(
-            method,
-            self._url.copy_with(raw_path=target),
-            headers=headers,
-            content=content,
-            extensions={"timeout": timeout},
-        )
+        # httpx would parse a URL anew for each request; "target" is its documented way to say what the line holds.
+        extensions = {"timeout": timeout, "target": target}
+        request = httpx.Request(method, self._url, headers=headers, content=content, extensions=extensions)
         self._patience.until = until
         try:
             response = self._transport.handle_request(request)
             try:
-                headers_in = Headers((name.lower(), value) for name, value in response.headers.multi_items())
-                return Got(response.status_code, headers_in, self._whole(response, headers_in))
+                named = Headers((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in response.headers.raw)
+                return Got(response.status_code, named, self._whole(response, named))
             finally:
                 response.close()
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, OSError, zlib.error, _TooLargeError) as error:

@@ -10,13 +10,12 @@ from onepipe.records import Page, Token
 class Seam:
     """The last good page, where the next must join: its place, its rows, and how many the next should share with it.
 
-    `kept` is how many different rows were known before it; `rows` counts unreadable ones, `ids` cannot.
+    `rows` counts unreadable ones, `ids` cannot.
     """
 
     place: int
     rows: int
     ids: tuple[str, ...]
-    kept: int = 0
     shared: int = 0
 
 
@@ -36,14 +35,17 @@ class Places(Protocol):
     def before(self, place: int, seam: Seam) -> int:
         """Return the place one page back."""
 
-    def ended(self, place: int, rows: int, known: int, shared: int, page: Page) -> bool:
+    def rows_before(self, place: int, size: int) -> int:
+        """Return how many rows stand before a place, in a list of pages with `size` rows."""
+
+    def ended(self, place: int, rows: int, size: int, shared: int, page: Page) -> bool:
         """Say whether this page is the last, by the total or pages it states or else by what it holds."""
 
     def ahead(self, place: int, seam: Seam, total: int | None, pages: int | None) -> range:
         """Return the places after `place` that will surely be asked for."""
 
     def token(self, seam: Seam) -> Token:
-        """Return [place, id, rows known before]: a later run begins at this place and must find this id there."""
+        """Return [place, id, rows of a page]: a later run begins at this place and must find this id there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +63,13 @@ class Numbers:
     def before(self, place: int, seam: Seam) -> int:  # noqa: ARG002 - see Places
         return max(self.first, place - 1)
 
-    def ended(self, place: int, rows: int, known: int, shared: int, page: Page) -> bool:  # noqa: ARG002 - see Places
+    def rows_before(self, place: int, size: int) -> int:
+        return (place - self.first) * size
+
+    def ended(self, place: int, rows: int, size: int, shared: int, page: Page) -> bool:  # noqa: ARG002 - see Places
         if page.pages is not None:
             return place - self.first + 1 >= page.pages
-        return known >= page.total if page.total is not None else rows == 0
+        return self.rows_before(place + 1, size) >= page.total if page.total is not None else rows == 0
 
     def ahead(self, place: int, seam: Seam, total: int | None, pages: int | None) -> range:
         if pages is None:
@@ -72,7 +77,7 @@ class Numbers:
         return range(place + 1, self.first + pages)
 
     def token(self, seam: Seam) -> Token:
-        return [seam.place, seam.ids[-1], seam.kept]
+        return [seam.place, seam.ids[-1], seam.rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +99,10 @@ class Offsets:
     def before(self, place: int, seam: Seam) -> int:
         return max(0, place - max(1, seam.rows - 1))
 
-    def ended(self, place: int, rows: int, known: int, shared: int, page: Page) -> bool:  # noqa: ARG002 - see Places
+    def rows_before(self, place: int, size: int) -> int:  # noqa: ARG002 - see Places
+        return place
+
+    def ended(self, place: int, rows: int, size: int, shared: int, page: Page) -> bool:  # noqa: ARG002 - see Places
         return place + rows >= page.total if page.total is not None else rows <= shared
 
     def ahead(self, place: int, seam: Seam, total: int | None, pages: int | None) -> range:  # noqa: ARG002 - see Places
@@ -102,4 +110,4 @@ class Offsets:
         return range(place + step, total, step) if total is not None and step > 0 else range(0)
 
     def token(self, seam: Seam) -> Token:
-        return [seam.place + seam.rows - 1, seam.ids[-1], max(0, seam.kept + len(seam.ids) - 1)]
+        return [seam.place + seam.rows - 1, seam.ids[-1], seam.rows]

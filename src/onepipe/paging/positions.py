@@ -55,6 +55,8 @@ class _Walk:
         """The ids of the list's first page."""
         self._repeated: int | None = None
         """The place that gave an earlier page's rows; whether that is a loop, the first page read again tells."""
+        self._size = 0
+        """How many rows the longest page had."""
         self._token: Token = [places.first, None, 0]
         """Where a later run can go on; with None for an id it begins anew."""
 
@@ -62,8 +64,8 @@ class _Walk:
         """Yield pages until the list was read whole. `resume` is the `next` of a page that was kept."""
         place = self._places.first
         if resume is not None and resume[1] is not None:
-            place, last, self._scan.kept = resume
-            self._seam = Seam(place, 1, (last,))
+            place, last, self._size = resume
+            self._seam = Seam(place, self._size, (last,))
         with closing(self._ahead):
             for attempt in range(RESCANS + 1):
                 known = self._scan.known
@@ -78,11 +80,12 @@ class _Walk:
 
     def _pass(self, place: int, *, careful: bool) -> Generator[Page, None, bool]:
         """Read from `place` to the end; return whether it was reached without a gap or a repeated page."""
-        searching, steps, furthest = self._seam is not None, 0, -1
+        resuming = searching = self._seam is not None
+        steps, furthest = 0, -1
         while True:
             page = self._ahead.page(place, self._following(place))
             ids, rows = tuple(record.id for record in page.records), len(page.records) + len(page.unreadable)
-            changed = self._scan.note(page)
+            changed, self._size = self._scan.note(page), max(rows, self._size)
             empty_inside = not rows and not changed and not self._ended(place, rows, page)
             if not empty_inside and not self._joins(place, ids, searching=searching, changed=changed):
                 steps += 1
@@ -94,11 +97,12 @@ class _Walk:
             reread = place <= furthest
             if not reread and not changed and self._repeats(place, ids, rows):
                 return False
-            kept = self._scan.rows
+            if resuming:
+                self._scan.kept = self._places.rows_before(place, self._size)
             steps = 0 if self._scan.take(page, reread=reread) else steps
             ended = self._ended(place, rows, page)
-            searching, furthest = False, max(place, furthest)
-            self._seam = Seam(place, rows, ids, kept) if rows else None
+            resuming, searching, furthest = False, False, max(place, furthest)
+            self._seam = Seam(place, rows, ids) if rows else None
             page.token, page.next = place, self._next(ended=ended)
             yield page
             if ended:
@@ -111,7 +115,7 @@ class _Walk:
     def _ended(self, place: int, rows: int, page: Page) -> bool:
         if page.more is not None:
             return not page.more
-        return self._places.ended(place, rows, self._scan.rows, self._seam.shared if self._seam else 0, page)
+        return self._places.ended(place, rows, self._size, self._seam.shared if self._seam else 0, page)
 
     def _joins(self, place: int, ids: tuple[str, ...], *, searching: bool, changed: bool) -> bool:
         """Say whether a page leaves no gap to the last good one; notes it where rows have moved."""

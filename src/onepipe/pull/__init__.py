@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from onepipe.errors import OnepipeError, PagingLoop, RateLimited, SourceError
+from onepipe.errors import OnepipeError, PagingLoop, RateLimited, SourceError, Stopped
 from onepipe.pull.details import pay
 from onepipe.pull.job import OPPORTUNITY, Job, Options
 from onepipe.pull.merge import Merging
@@ -29,7 +29,7 @@ def pull(job: Job, executor: ThreadPoolExecutor) -> None:
         _after(job, pay)
     except OnepipeError as error:
         got_somewhere = any(one.counts.fetched for one in job.report.resources.values())
-        held_back = isinstance(error, RateLimited) and (got_somewhere or job.options.max_requests is not None)
+        held_back = isinstance(error, RateLimited | Stopped) and (got_somewhere or job.options.max_requests is not None)
         job.report.fall("partial" if held_back else "failed", error)
     _settle(job)
 
@@ -64,8 +64,9 @@ def _read(job: Job, standing: Standing, piece: Slice, executor: ThreadPoolExecut
             raise
         sentence = f"the list does not keep to its order ({error.message})"
         return _read_without(job, standing, "order", sentence, merging, executor)
-    finally:
-        merging.wait()
+    except SourceError:
+        merging.keep()
+        raise
     _tombstones(job, standing, merging)
     merging.close(standing.cursor)
     if piece.kind == "full":
@@ -102,7 +103,7 @@ def _instead(job: Job, standing: Standing, kind: str) -> Slice:
 
 def _give_up(job: Job, merging: Merging) -> None:
     """A list that cannot be read is begun anew next time: its token leads nowhere."""
-    merging.wait()
+    merging.keep()
     with job.warehouse.commit(job.run_id) as db:
         books.drop_slice(db, job.name)
     forget(merging.folder)

@@ -23,6 +23,7 @@ def pay(job: Job) -> None:
         _land(job, paid)
         if trouble:
             raise trouble
+        job.go_on()
 
 
 def _owed(job: Job) -> list[Debt]:
@@ -53,7 +54,7 @@ def _fetch(job: Job, owed: list[Debt]) -> tuple[list[tuple[str, Record | str]], 
                 else:
                     paid.append((detail, answer))
             job.watch.page(job.name, "details", start + len(part), len(owed), http.requests)
-            if trouble:
+            if trouble or job.stop.is_set():
                 break
     if owed:
         job.report.of(owed[0][0]).requests += http.requests - before

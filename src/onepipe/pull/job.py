@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from threading import Event
 
 from onepipe.account import Account
+from onepipe.errors import Stopped
 from onepipe.report import ConnectionReport, Watch
 from onepipe.warehouse.work import Warehouse
 
@@ -39,11 +41,20 @@ class Job:
     options: Options
     watch: Watch
     report: ConnectionReport
+    stop: Event
 
     @property
     def name(self) -> str:
         """The connection's name."""
         return self.account.name
+
+    def go_on(self) -> None:
+        """Raise Stopped once somebody asked the run to end; called between pages, where nothing is lost."""
+        if self.stop.is_set():
+            raise Stopped(
+                f"{self.name}: the run was told to stop; what was fetched is kept",
+                "the next run goes on from there",
+            )
 
     def say(self, text: str) -> None:
         """Tell whoever looks on."""

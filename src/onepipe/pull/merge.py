@@ -54,6 +54,11 @@ class Merging:
             pending, self.pending = self.pending, None
             pending.result()
 
+    def keep(self) -> None:
+        """Merge what was fetched of a scan that did not come to its end; the slice stays open."""
+        self.wait()
+        self._merge(list(segments(self.folder)))
+
     def close(self, cursor: datetime | None) -> None:
         """Merge what is left, end the slice and move the cursor, in one transaction."""
         self.wait()

@@ -129,6 +129,7 @@ class Scan:
             )
             job.watch.page(job.name, resource, fetched, page.total, http.requests)
             self.merging.fetched(len(page.records), whole)
+            job.go_on()
         told.requests += http.requests - before
 
     def _server_time(self) -> datetime:

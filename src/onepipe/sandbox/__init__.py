@@ -7,8 +7,9 @@ with Sandbox(rows=60, seed=7) as sandbox:
     crm.log, crm.clock, crm.options, crm.faults
 """
 
-from onepipe.sandbox.crm import Answer, Call, Crm, Options, Seen
+from onepipe.sandbox.crm import Crm, Options, Seen
 from onepipe.sandbox.faults import Fault, Faults
 from onepipe.sandbox.server import CRMS, Sandbox, serve
+from onepipe.sandbox.wire import Answer, Call
 
 __all__ = ["CRMS", "Answer", "Call", "Crm", "Fault", "Faults", "Options", "Sandbox", "Seen", "serve"]

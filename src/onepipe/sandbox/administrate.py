@@ -30,20 +30,9 @@ from onepipe.sandbox.administrate_rules import (
     step_of,
     triggers_of,
 )
-from onepipe.sandbox.crm import (
-    Answer,
-    Call,
-    Crm,
-    Options,
-    Refused,
-    Row,
-    as_utc,
-    dump,
-    next_id,
-    seconds_z,
-    whole,
-)
+from onepipe.sandbox.crm import Crm, Options
 from onepipe.sandbox.data import CURRENCIES, SOURCES, Deal, Invent, secret
+from onepipe.sandbox.wire import Answer, Call, Refused, Row, as_utc, dump, next_id, seconds_z, whole
 
 REGIONS = {"SCO": "Scotland", "ENG": "England", "BY": "Bayern", "IDF": "Île-de-France"}
 TEMPLATES = {1: ("MergeTemplate", "{company} is great!"), 2: ("Basic", "Basic document template content")}

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from onepipe.sandbox.crm import Row, as_utc
+from onepipe.sandbox.wire import Row, as_utc
 
 STAGES = {1: ("New", "Open"), 2: ("Working", "Open"), 3: ("Closed Won", "Won"), 4: ("Closed Lost", "Lost")}
 STEPS = {  # id: name, stage, probability

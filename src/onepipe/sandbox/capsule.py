@@ -16,18 +16,9 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from onepipe.sandbox.capsule_details import CapsuleDetails, CapsuleOptions, done
-from onepipe.sandbox.crm import (
-    Answer,
-    Call,
-    Refused,
-    Row,
-    as_utc,
-    next_id,
-    seconds_z,
-    whole,
-)
 from onepipe.sandbox.data import CURRENCIES, Deal, Invent, secret
 from onepipe.sandbox.markup import leaves, node, text_of
+from onepipe.sandbox.wire import Answer, Call, Refused, Row, as_utc, next_id, seconds_z, whole
 
 BASES = ("FIXED", "HOUR", "DAY", "MONTH", "YEAR")
 ELEMENTS = (

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from onepipe.sandbox.crm import Answer, Call, Crm, Options, Refused, Row, dump, next_id, seconds_z, whole
+from onepipe.sandbox.crm import Crm, Options
 from onepipe.sandbox.markup import Node, from_xml, leaves, node, text_of, to_json, to_xml
+from onepipe.sandbox.wire import Answer, Call, Refused, Row, dump, next_id, seconds_z, whole
 
 ERROR_PAGE = b"<html></html>"
 KINDS = ("text", "date", "boolean", "number")

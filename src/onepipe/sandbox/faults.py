@@ -20,10 +20,9 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from email.utils import format_datetime
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from onepipe.sandbox.crm import Answer, Call, Crm
+from onepipe.sandbox.wire import Answer, Call
 
 LOGIN_PAGE = (
     b"<!DOCTYPE html>\n<html><head><title>Please log in</title></head><body><form action='/login'></form></body></html>"
@@ -41,6 +40,28 @@ KINDS = REPLACING | CHANGING | REQUESTING | WAITING | {"hook"}
 ON_LISTS = frozenset(
     {"empty_page", "repeat_page", "cycle", "wrong_shape", "limit_cap", "ignore_filter", "ignore_order"}
 )
+
+
+class Faulty(Protocol):
+    """What a fault asks of the CRM it strikes: answers of that CRM's own shape, and its clock."""
+
+    def now(self) -> datetime:
+        """The CRM's clock."""
+
+    def refuse(self, status: int, message: str) -> Answer:
+        """An error."""
+
+    def disguised_refusal(self) -> Answer:
+        """Refused credentials in a 200 answer."""
+
+    def error_envelope(self) -> Answer:
+        """A failure in a 200 answer."""
+
+    def misshapen(self, shape: str) -> Answer:
+        """A list answer of the wrong shape."""
+
+    def emptied(self, answer: Answer) -> Answer:
+        """A list answer without its records."""
 
 
 @dataclass
@@ -107,7 +128,7 @@ class Fault:
         standard = {"slow": 1.0, "hang": 3600.0}.get(self.kind, 0.0)
         return self.seconds if self.seconds is not None else standard
 
-    def replacement(self, crm: Crm, answer_type: type[Answer]) -> Answer:
+    def replacement(self, crm: Faulty) -> Answer:
         """The answer sent in the place of the CRM's own."""
         page = [("Content-Type", "text/html; charset=utf-8")]
         match self.kind:
@@ -117,13 +138,13 @@ class Fault:
                 answer.body = self.body.encode() if self.body is not None else answer.body
                 answer.set("Retry-After", self._retry_after(crm))
             case "login_page":
-                answer = answer_type(200, LOGIN_PAGE, page)
+                answer = Answer(200, LOGIN_PAGE, page)
             case "html":
-                answer = answer_type(200, DOWN_PAGE, page)
+                answer = Answer(200, DOWN_PAGE, page)
             case "redirect":
-                answer = answer_type(302 if self.status == 500 else self.status, b"", [("Location", self.location)])
+                answer = Answer(302 if self.status == 500 else self.status, b"", [("Location", self.location)])
             case "reset":
-                answer = answer_type(cut="reset")
+                answer = Answer(cut="reset")
             case "refused_200":
                 answer = crm.disguised_refusal()
             case "error_envelope":
@@ -132,7 +153,7 @@ class Fault:
                 answer = crm.misshapen(self.shape)
         return answer
 
-    def _retry_after(self, crm: Crm) -> str | None:
+    def _retry_after(self, crm: Faulty) -> str | None:
         wait = self.retry_after
         if isinstance(wait, str) and wait.startswith("+"):
             wait = crm.now() + timedelta(seconds=float(wait))
@@ -140,7 +161,7 @@ class Fault:
             return format_datetime(wait, usegmt=True)
         return None if wait is None else str(wait)
 
-    def change(self, crm: Crm, answer: Answer) -> Answer:
+    def change(self, crm: Faulty, answer: Answer) -> Answer:
         """The CRM's answer, spoiled."""
         match self.kind:
             case "truncated":

@@ -7,7 +7,7 @@ from typing import Any
 
 from lxml import etree
 
-from onepipe.sandbox.crm import Row, dump
+from onepipe.sandbox.wire import Row, dump
 
 Inside = str | list["Node"]
 Node = tuple[str, dict[str, str], Inside]  # name, attributes, text or children

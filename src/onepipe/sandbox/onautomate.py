@@ -17,8 +17,9 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import urlencode
 
-from onepipe.sandbox.crm import Answer, Call, Crm, Options, Refused, Row, as_utc, dump, load, whole
+from onepipe.sandbox.crm import Crm, Options
 from onepipe.sandbox.data import SOURCES, Deal, Invent, secret
+from onepipe.sandbox.wire import Answer, Call, Refused, Row, as_utc, dump, load, whole
 
 STATUSES = ("open", "won", "lost", "abandoned")
 PIPELINES = (

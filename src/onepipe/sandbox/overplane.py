@@ -14,8 +14,9 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from onepipe.sandbox.crm import Answer, Call, Crm, Options, Refused, Row, as_utc, dump, load, seconds_z, shuffled, whole
+from onepipe.sandbox.crm import Crm, Options
 from onepipe.sandbox.data import Deal, Invent, secret
+from onepipe.sandbox.wire import Answer, Call, Refused, Row, as_utc, dump, load, seconds_z, shuffled, whole
 
 COMPANY, COMPANY_CURRENCY = "Example Corp", "USD"
 RATES = {"USD": "1.0", "EUR": "1.08", "GBP": "1.27", "JPY": "0.0067", "CHF": "1.12", "SEK": "0.095"}

@@ -33,11 +33,12 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from onepipe.sandbox.administrate import Administrate
 from onepipe.sandbox.capsule import Capsule
-from onepipe.sandbox.crm import Answer, Call, Crm, Refused, dump, load
+from onepipe.sandbox.crm import Crm
 from onepipe.sandbox.faults import CHANGING, REPLACING, Fault
 from onepipe.sandbox.onautomate import OnAutomate
 from onepipe.sandbox.overplane import Overplane
 from onepipe.sandbox.tactile import Tactile
+from onepipe.sandbox.wire import Answer, Call, Refused, dump, load
 
 CRMS: dict[str, type[Crm]] = {crm.name: crm for crm in (Administrate, Tactile, Capsule, OnAutomate, Overplane)}
 
@@ -176,7 +177,7 @@ class Sandbox:
             answer = crm.answer(call)
         with crm.lock:
             if replacing is not None:
-                answer = crm.stamped(replacing.replacement(crm, Answer))
+                answer = crm.stamped(replacing.replacement(crm))
             for fault in faults:
                 answer = fault.change(crm, answer) if fault.kind in CHANGING else answer
         crm.note(call, 0 if answer.cut == "reset" else answer.status)

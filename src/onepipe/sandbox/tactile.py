@@ -16,7 +16,7 @@ from decimal import Decimal
 from html import escape
 from typing import Any
 
-from onepipe.sandbox.crm import Answer, Call, Crm, Options, Refused, Row, as_utc, next_id, shuffled, whole
+from onepipe.sandbox.crm import Crm, Options
 from onepipe.sandbox.data import SOURCES, Deal, Invent, secret
 from onepipe.sandbox.faults import LOGIN_PAGE
 from onepipe.sandbox.tactile_values import (
@@ -31,6 +31,7 @@ from onepipe.sandbox.tactile_values import (
     strtotime,
     wall_time,
 )
+from onepipe.sandbox.wire import Answer, Call, Refused, Row, as_utc, next_id, shuffled, whole
 
 HTML = [("Content-Type", "text/html; charset=UTF-8")]
 STATUSES = {1: "New", 2: "Preliminaries", 3: "Discussion", 4: "Negotiation", 5: "Won", 6: "Lost", 7: "Dropped"}

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 from zoneinfo import ZoneInfo
 
-from onepipe.sandbox.crm import Call, Row, dump, whole
+from onepipe.sandbox.wire import Call, Row, dump, whole
 
 LONDON = ZoneInfo("Europe/London")  # stamps are stored as its wall time; two such datetimes compare as wall times
 USERS = ("dave", "paul", "greg", "zoë")

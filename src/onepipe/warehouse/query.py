@@ -85,9 +85,9 @@ class Desk:
         if not is_select:
             raise UsageError("Only the answer of a SELECT can be written as Parquet; nothing was run.")
         names = _names(self._columns(query))
-        copy = f"COPY (FROM (\n{query}\n) AS query({names})) TO {literal(str(target))} (FORMAT parquet, USE_TMP_FILE false)"
+        into = f"TO {literal(str(target))} (FORMAT parquet, USE_TMP_FILE false)"
         with _their_lines():
-            list(self._db.stream(copy)[1])
+            list(self._db.stream(f"COPY (FROM (\n{query}\n) AS query({names})) {into}")[1])
 
     def _columns(self, query: str) -> list[Column]:
         with _their_lines():
@@ -108,6 +108,17 @@ def open_desk(warehouse: Path, target: Path | None = None) -> Iterator[Desk]:
         db.run("SET enable_external_access = false")
         db.run("SET lock_configuration = true")
         yield Desk(db)
+
+
+@contextmanager
+def scratch() -> Iterator[Database]:
+    """An empty database in memory, for SQL that needs no file."""
+    connection = duckdb.connect()
+    try:
+        connection.execute("SET TimeZone = 'UTC'")
+        yield Database(connection)
+    finally:
+        connection.close()
 
 
 def _one_statement(sql: str) -> tuple[str, bool]:

@@ -1,0 +1,43 @@
+"""Projects on simulated CRMs: never synced, synced once, and one that a test may spoil."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from onepipe.sandbox import Sandbox
+from tests.cli.place import Place, connection, write
+
+ROWS = 12
+
+
+@pytest.fixture(scope="session")
+def crms() -> Iterator[Sandbox]:
+    """Two simulated CRMs; tests that spoil them bring their own."""
+    with Sandbox(rows=ROWS, seed=7, crms=("administrate", "capsule")) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def place(tmp_path: Path, crms: Sandbox) -> Place:
+    """A project with both, never synced."""
+    write(tmp_path, connection(crms, "administrate"), connection(crms, "capsule", labels={"client": "Acme"}))
+    return Place(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def synced(tmp_path_factory: pytest.TempPathFactory, crms: Sandbox) -> Place:
+    """A project with both, synced once; only to be read."""
+    folder = tmp_path_factory.mktemp("synced")
+    write(folder, connection(crms, "administrate"), connection(crms, "capsule", labels={"client": "Acme"}))
+    told = Place(folder).run("sync")
+    assert 0 == told.code, told.err
+    return Place(folder)
+
+
+@pytest.fixture
+def spoilt(tmp_path: Path) -> Iterator[tuple[Place, Sandbox]]:
+    """A project with one Capsule of its own, for faults."""
+    with Sandbox(rows=ROWS, seed=7, crms=("capsule",)) as sandbox:
+        write(tmp_path, connection(sandbox, "capsule", settings={"details": False}))
+        yield Place(tmp_path), sandbox

@@ -1,0 +1,169 @@
+"""Publishing: readers are never disturbed, and a file that is not ours is never replaced."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from onepipe.errors import ConfigError
+from tests.engine.conftest import Shop
+
+
+def test_readers_keep_the_published_file_open_during_syncs(shop: Shop) -> None:
+    """A process that holds the snapshot open and keeps asking never errors while syncs publish new ones."""
+    shop.sync()
+    script = (
+        "import duckdb, sys, time\n"
+        f"held = duckdb.connect({str(shop.warehouse)!r}, read_only=True)\n"
+        "print('open', flush=True)\n"
+        "end = time.monotonic() + 60\n"
+        "import select\n"
+        "while time.monotonic() < end and not select.select([sys.stdin], [], [], 0)[0]:\n"
+        "    assert held.execute('SELECT count(*) FROM opportunities').fetchone() == (60,)\n"
+        f"    fresh = duckdb.connect({str(shop.warehouse)!r}, read_only=True)\n"
+        "    assert fresh.execute('SELECT count(*) FROM opportunities').fetchone()[0] >= 60\n"
+        "    fresh.close()\n"
+        "print('fine')\n"
+    )
+    reader = subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert reader.stdout is not None
+    assert "open\n" == reader.stdout.readline()
+    for number in range(5):
+        shop.sandbox["administrate"].insert(name=f"Deal {number}")
+        assert shop.sync().published is None
+    out, errors = reader.communicate("stop\n", timeout=60)
+    assert ("fine\n", "", 0) == (out, errors, reader.returncode)
+    assert [(65,)] == shop.sql("SELECT count(*) FROM opportunities")
+
+
+def test_a_wal_left_by_a_killed_writer_does_not_break_the_next_snapshot(shop: Shop) -> None:
+    """A read-write client that was killed leaves a .wal; after the next publish everybody can open the file again."""
+    shop.sync()
+    shop.warehouse.chmod(0o644)
+    script = (
+        "import duckdb, os, signal\n"
+        f"c = duckdb.connect({str(shop.warehouse)!r})\n"
+        "c.execute('CREATE TABLE mine AS SELECT 1'); os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=False)
+    assert Path(f"{shop.warehouse}.wal").exists()
+    shop.sandbox["administrate"].insert(name="One more")
+    assert shop.sync().published is None
+    assert not Path(f"{shop.warehouse}.wal").exists()
+    assert [(61,)] == shop.sql("SELECT count(*) FROM opportunities")
+
+
+def test_a_writer_that_holds_the_snapshot_does_not_stop_a_sync(shop: Shop) -> None:
+    """Somebody with the published file open for writing neither blocks a run nor the next snapshot."""
+    shop.sync()
+    shop.warehouse.chmod(0o644)
+    script = f"import duckdb\nc = duckdb.connect({str(shop.warehouse)!r})\nprint('open', flush=True)\ninput()\n"
+    writer = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert writer.stdout is not None
+        writer.stdout.readline()
+        shop.sandbox["administrate"].insert(name="One more")
+        report = shop.sync()
+        assert report.published is None
+    finally:
+        writer.communicate("\n", timeout=30)
+    assert [(61,)] == shop.sql("SELECT count(*) FROM opportunities")
+
+
+def test_the_snapshot_is_read_only_and_marked(shop: Shop) -> None:
+    """The published file has mode 0444 and says what it is."""
+    shop.sync()
+    assert 0o444 == shop.warehouse.stat().st_mode & 0o777
+    rows = shop.sql("SELECT product, schema_version, generation > 0, published_at IS NOT NULL FROM about")
+    assert [("onepipe", 1, True, True)] == rows
+
+
+@pytest.mark.parametrize("kind", ["text", "duckdb", "folder", "empty", "other project"])
+def test_a_file_that_is_not_ours_is_never_replaced(shop: Shop, tmp_path: Path, kind: str) -> None:
+    """A foreign file under the warehouse's name stops the run before anything is asked, and stays as it was."""
+    if kind == "text":
+        shop.warehouse.write_text("my diary")
+    elif kind == "empty":
+        shop.warehouse.touch()
+    elif kind == "folder":
+        shop.warehouse.mkdir()
+    elif kind == "duckdb":
+        with duckdb.connect(str(shop.warehouse)) as other:
+            other.execute("CREATE TABLE mine AS SELECT 42 AS answer")
+    else:
+        shop.sync()
+        (tmp_path / ".onepipe" / "work.duckdb").unlink()
+        again = Shop(tmp_path, shop.sandbox, ["administrate"])
+        (tmp_path / "away").mkdir()
+        shop.warehouse.rename(tmp_path / "away" / "w")
+        again.sync()
+        shop.warehouse.unlink()
+        (tmp_path / "away" / "w").rename(shop.warehouse)
+    before = shop.warehouse.read_bytes() if shop.warehouse.is_file() else None
+    seen = len(shop.sandbox["administrate"].log)
+    with pytest.raises(ConfigError):
+        shop.sync()
+    assert seen == len(shop.sandbox["administrate"].log)
+    assert before == (shop.warehouse.read_bytes() if shop.warehouse.is_file() else None)
+
+
+def test_a_missing_work_file_is_restored_from_the_snapshot(shop: Shop, tmp_path: Path) -> None:
+    """The state folder's copy lost: it comes back from the snapshot, said aloud, and nothing is loaded twice."""
+    shop.sync()
+    (tmp_path / ".onepipe" / "work.duckdb").unlink()
+    report = shop.sync()
+    assert "complete" == report.status
+    assert any("restored" in text for text in shop.notes.said)
+    assert [(60, 60)] == shop.sql(
+        "SELECT (SELECT count(*) FROM opportunity_history), (SELECT count(*) FROM opportunities)"
+    )
+
+
+def test_users_views_are_created_at_every_publish_and_a_broken_one_stops_nothing(shop: Shop, tmp_path: Path) -> None:
+    """views/*.sql become views in schema user; one that fails is named and left out."""
+    (tmp_path / "views").mkdir()
+    (tmp_path / "views" / "big.sql").write_text("SELECT * FROM deals WHERE amount > 1000;")
+    (tmp_path / "views" / "broken.sql").write_text("SELECT nothing FROM nowhere")
+    (tmp_path / "views" / "sly.sql").write_text("SELECT 1; DROP SCHEMA store CASCADE")
+    assert shop.sync().published is None
+    assert [(True,)] == shop.sql('SELECT count(*) > 0 FROM "user".big')
+    assert [("big",)] == shop.sql("SELECT view_name FROM duckdb_views() WHERE schema_name = 'user'")
+    assert ["broken.sql", "sly.sql"] == sorted(
+        text.split()[0].removeprefix("views/") for text in shop.notes.said if text.startswith("views/")
+    )
+
+
+def test_publishing_can_be_left_to_later(shop: Shop) -> None:
+    """A run that leaves publishing to the daemon changes nothing for readers; the next publish catches up."""
+    shop.sync()
+    shop.sandbox["administrate"].insert(name="One more")
+    shop.sync(publishing=False)
+    assert [(60,)] == shop.sql("SELECT count(*) FROM opportunities")
+    shop.sync()
+    assert [(61,)] == shop.sql("SELECT count(*) FROM opportunities")
+
+
+def test_a_full_disk_is_named_and_loses_nothing(shop: Shop) -> None:
+    """Where no file may grow any more the run fails with kind disk and exit code 1; with room again it goes on."""
+    shop.sync()
+    shop.sandbox["administrate"].insert(name="One more")
+    full = subprocess.run(
+        [sys.executable, "-m", "tests.engine.runner", str(shop.config), "200000"], capture_output=True, text=True
+    )
+    assert 1 == full.returncode, full.stderr
+    assert "disk" in full.stdout
+    assert [(60,)] == shop.sql("SELECT count(*) FROM opportunities")
+    assert "complete" == shop.sync().status
+    assert [(61, 61)] == shop.sql("SELECT count(*), count(DISTINCT source_id) FROM opportunities")
+
+
+def test_a_run_without_news_is_published_too(shop: Shop) -> None:
+    """Run records count: after a no-change run the snapshot tells of that run."""
+    shop.sync()
+    before = shop.sql("SELECT generation FROM about")[0][0]
+    shop.sync()
+    assert before < shop.sql("SELECT generation FROM about")[0][0]
