@@ -32,7 +32,7 @@ def stamp(moment: float) -> str:
 
 
 class Records:
-    """All records as whole pages of bytes; `rows` is a multiple of 100. What was changed is kept apart, to be taken back."""
+    """All records as whole pages of bytes; `rows` is a multiple of 100. Changes are kept apart, to be taken back."""
 
     def __init__(self, rows: int, seed: int = 7) -> None:
         chance = random.Random(seed)

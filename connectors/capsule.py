@@ -7,7 +7,8 @@ Lists    by row offset over an order nobody documents; `size` counts the rows of
          next link: the end is an empty page. A hidden cap on `limit` is possible.
 Filter   lastmodified, in UTC as YYYYMMDDTHHMMSS; one filter per request.
 Oddest   `value` is the price of one `durationBasis`; empty fields are left out; tags and custom fields are requests of
-         their own (the first accounts answer /customfield, later ones /customfields) and may not move updatedOn.
+         their own (the first accounts answer /customfield, later ones /customfields) and may not move updatedOn;
+         settings: {details: false} leaves them out.
 Access   HTTP Basic: the API token as user, anything as password. It sees what its user may see.
 Limits   4,000 requests an hour per user; X-RateLimit-Remaining and -Reset tell. A bad token may be answered in HTML.
 Life     v1 was announced to close on 2018-01-31. Deletions: /api/opportunity/deleted, which the first years lack.

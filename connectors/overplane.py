@@ -5,7 +5,8 @@
 
 Lists    newest first by offset: a deletion during the scan makes the next page skip a row, so pages overlap by one.
          The end is what `has_more` and `total` say. No filter of any kind: every run reads the whole list.
-Children line items and lost reasons are lists of their own, by `parent_id`; they carry no times of their own.
+Children line items and lost reasons are lists of their own, by `parent_id`, without times; settings:
+         {details: false} leaves the lost reasons out.
 Oddest   the reference prints times as `2024-01-15T09: 30: 00Z`; an unknown parameter is ignored with a 200.
 Access   Bearer secret key (sk_live_..., sk_test_...) that may read the CRM module.
 Limits   none documented, no shape of errors either: only the status counts.

@@ -3,17 +3,17 @@
     GET /opportunities?api_token=...&limit=100&page=1&updated_after=2009-07-02T14:31:43Z
     {"status": "success", "opportunities": [{"id": 1234, ...}], "cur_page": 1, "num_pages": 2, ..., "total": 141}
 
-Lists    by page number, in order of name; a `limit` above 100 silently becomes 30. Archived opportunities are hidden,
-         in the later era closed ones too, so a change that closes or archives one never shows there: list_all says
-         which changed, or else recently_won and recently_lost do; early accounts have none of them.
+Lists    by page number, in order of name; a `limit` above 100 silently becomes 30. Archived opportunities are hidden
+         (settings: {archived: true} reads those of long ago), later on closed ones too, so what closes is not seen to
+         change there: list_all tells, or recently_won and recently_lost; early accounts have none. No tombstones.
 Filter   updated_after, updated_before: strict, in whole seconds of London time, whose hour repeats in autumn.
 Oddest   200 to everything: errors are {"status": "error", "messages": array or object, or "errors": [...]}; an HTML
          login page means that the token is missing or the action unknown. A GET to add_tag writes.
-Access   the query parameter api_token, one per user (40 hex digits); it sees what its user sees.
-Life     no limit and no end are documented. No tombstones: deletions are found by the sweep.
+Access   the query parameter api_token, one per user; it sees what its user sees. Life: no limit, no end documented.
 """
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -29,9 +29,7 @@ from onepipe.connector import (
     Http,
     Open,
     Page,
-    RateLimited,
     Record,
-    Token,
     Window,
     by_page,
     json_facts,
@@ -45,7 +43,13 @@ from onepipe.connector import (
 
 OPPORTUNITIES = "/opportunities"
 STAMP = "%Y-%m-%dT%H:%M:%SZ"
-MISSING = (Gone, AuthRefused, BadPayload)  # how an account answers to an action it does not have: 404, HTML or an error
+
+
+class Refusal(BadPayload):
+    """Tactile's error envelope, which comes with 200."""
+
+
+MISSING = (Gone, AuthRefused, Refusal)  # how an account answers to an action it does not have: 404, HTML, an envelope
 
 
 class Tactile(Connector):
@@ -71,9 +75,7 @@ class Tactile(Connector):
         return json_page(self.http.get(OPPORTUNITIES, limit=1).content, "opportunities", total="total").total
 
     def pull(self, resource: str, window: Window) -> Iterator[Page]:
-        if resource == "options":
-            return self._options()
-        return self._opportunities(window)
+        return self._options() if resource == "options" else self._opportunities(window)
 
     def get(self, record_id: str, payload: bytes | None) -> Record:
         return json_record(self.opportunity(id=record_id).content, "opportunity", stamp="lastupdated")
@@ -106,13 +108,13 @@ class Tactile(Connector):
     @read
     def timeline(self, *, id: str) -> list[Any]:
         """The notes and e-mails of one opportunity, newest first."""
-        items: list[Any] = []
-        page = pages = 1
-        while page <= pages:
+
+        def notes(page: int) -> list[Any]:
             answer = self.http.get(f"{OPPORTUNITIES}/timeline", gone=True, id=id, page=page)
-            found, told = json_facts(answer.content, "timeline", "num_pages")
-            items, page, pages = items + (found or []), page + 1, int(told or 1)
-        return items
+            found, pages = json_facts(answer.content, "timeline", "num_pages")
+            return (found or []) + (notes(page + 1) if page < int(pages or 1) else [])
+
+        return notes(1)
 
     @read
     def options(self) -> Answer:
@@ -125,38 +127,37 @@ class Tactile(Connector):
         for page in self._numbered(OPPORTUNITIES, window.resume, **bounds):
             seen.update(record.id for record in page.records)
             yield page
-        for record in self._unlisted(bounds):
-            if record.id not in seen and self._wanted(record, window.since):
-                seen.add(record.id)
-                with suppress(Gone):
-                    yield Page([self.get(record.id, None)])
+        hidden = {brief.id for brief in self._unlisted(bounds) if self._wanted(brief, window.since)}
+        if window.resume and hidden - seen:  # what stood on the pages before is not known here
+            seen.update(record.id for page in self._numbered(OPPORTUNITIES, **bounds) for record in page.records)
+        for record_id in sorted(hidden - seen):
+            with suppress(Gone):
+                yield Page([self.get(record_id, None)])
 
     def _wanted(self, brief: Record, since: datetime | None) -> bool:
         """Whatever has changed since; in a full scan, what was archived before only with the setting."""
-        if since and brief.stamp:
-            return datetime.fromisoformat(brief.stamp) >= since
-        return bool(self.settings.get("archived")) or not json_facts(brief.payload, "archived")[0]
+        if not since:
+            return bool(self.settings.get("archived")) or not json_facts(brief.payload, "archived")[0]
+        with suppress(ValueError, TypeError):  # a stamp that cannot be read is no reason to miss its row
+            return datetime.fromisoformat(brief.stamp or "") >= since
+        return True
 
     def _unlisted(self, bounds: dict[str, Any]) -> Iterator[Record]:
         """Brief rows of what the main list may leave out, as far as this account has lists that tell."""
         try:
-            yield from self._all(**bounds).records
+            answer = self.http.get(f"{OPPORTUNITIES}/list_all", gone=True, **bounds)
+            yield from json_page(answer.content, "opportunities", stamp="lastupdated").records
         except MISSING:
-            for name in ("recently_won", "recently_lost"):
+            for path in (f"{OPPORTUNITIES}/recently_won", f"{OPPORTUNITIES}/recently_lost"):
                 with suppress(*MISSING):
-                    for page in self._numbered(f"{OPPORTUNITIES}/{name}", **bounds):
-                        yield from page.records
+                    yield from (record for page in self._numbered(path, **bounds) for record in page.records)
 
     def _options(self) -> Iterator[Page]:
         with suppress(*MISSING):
             found = json_facts(self.options().content, "opportunity_options")[0]
             yield Page([Record("options", json.dumps(found or {}, ensure_ascii=False).encode())])
 
-    def _all(self, **bounds: Any) -> Page:
-        answer = self.http.get(f"{OPPORTUNITIES}/list_all", gone=True, **bounds)
-        return json_page(answer.content, "opportunities", stamp="lastupdated")
-
-    def _numbered(self, path: str, resume: Token = None, **bounds: Any) -> Iterator[Page]:
+    def _numbered(self, path: str, resume: Any = None, **bounds: Any) -> Iterator[Page]:
         def page(number: int) -> Page:
             answer = self.http.get(path, gone=path != OPPORTUNITIES, limit=100, page=number, **bounds)
             return json_page(answer.content, "opportunities", stamp="lastupdated", total="total", pages="num_pages")
@@ -169,17 +170,11 @@ def _check(answer: Answer) -> None:
     status, messages, errors = json_facts(answer.content, "status", "messages", "errors")
     if status == "success" or (status is None and not (messages or errors)):
         return
-    told = messages or errors or []
-    keys, texts = (
-        (list(told), list(told.values()))
-        if isinstance(told, dict)
-        else ([], told if isinstance(told, list) else [told])
-    )
-    words = "; ".join(map(str, texts))
-    if {"401", "403"} & set(keys) or "login" in words.lower():
-        raise AuthRefused(f"Tactile refuses the token: {words}")
-    if "invalid id" in words.lower() or "permission to view" in words.lower():
+    told = messages or errors or "no reason"
+    named = told if isinstance(told, dict) else dict.fromkeys(map(str, told if isinstance(told, list) else [told]), "")
+    words = "; ".join(f"{key} {text}".strip() for key, text in named.items())
+    if answer.path != OPPORTUNITIES and re.search("invalid id|permission to view|not found", words, re.I):
         raise Gone(f"Tactile says: {words}")
-    if "429" in keys:
-        raise RateLimited(f"Tactile says: {words}")
-    raise BadPayload(f"Tactile answers an error: {words}")
+    if {"401", "403"} & set(named) or re.search("log ?in|token|authori[sz]|denied|forbidden", words, re.I):
+        raise AuthRefused(f"Tactile refuses the token: {words}")
+    raise Refusal(f"Tactile answers an error: {words}")

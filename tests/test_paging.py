@@ -103,7 +103,8 @@ def of(*words: str) -> st.SearchStrategy[list[list[Change]]]:
 
 
 mixed = st.lists(
-    st.lists(st.tuples(st.sampled_from(["add", "delete"]), st.integers(0, 40), st.integers(0, 40)), max_size=3), max_size=8
+    st.lists(st.tuples(st.sampled_from(["add", "delete"]), st.integers(0, 40), st.integers(0, 40)), max_size=3),
+    max_size=8,
 )
 WAYS: dict[str, Callable[[Shelf, Token], Iterator[Page]]] = {
     "page": lambda shelf, resume: by_page(shelf.page, resume),
@@ -197,3 +198,268 @@ def test_a_list_that_moved_while_we_were_away_is_read_whole(
         return
     rest, whole = read(WAYS[way](shelf, kept[-1].next))
     assert not whole or set(names(count)) - shelf.gone <= set(ids(kept)) | set(ids(rest))
+
+
+def still(count: int, size: int = 3, total: int | None = None, more: bool | None = None) -> Callable[[int], Page]:
+    """A list by page number that never moves."""
+    rows = names(count)
+    return lambda number: Page(
+        [record(row) for row in rows[(number - 1) * size : number * size]], total=total, more=more
+    )
+
+
+def fail(pages: Iterator[Page], most: int = 60) -> tuple[str, list[str]]:
+    """Return the words of the PagingLoop that a scan ends with, and the ids it gave before."""
+    got: list[Page] = []
+    with pytest.raises(PagingLoop) as caught:
+        for page in pages:
+            got.append(page)
+            assert len(got) < most, "the scan does not end"
+    return str(caught.value), ids(got)
+
+
+def test_a_page_number_that_is_ignored_is_a_loop() -> None:
+    """A list that gives its first page for ever fails within one extra request, and its rows are kept."""
+    asked: list[int] = []
+
+    def fetch(number: int) -> Page:
+        asked.append(number)
+        return Page([record("a"), record("b")], more=True)
+
+    said, kept = fail(by_page(fetch))
+    assert ([1, 2, 1], ["a", "b"]) == (asked, kept)
+    assert "repeats a page: place 2" in said
+
+
+def test_an_offset_that_is_ignored_is_a_loop() -> None:
+    """The same holds by offset, with and without a stated total."""
+    for total in (None, 9):
+        said, kept = fail(by_offset(lambda _, total=total: Page([record("a"), record("b")], total=total)))
+        assert "repeats a page" in said
+        assert ["a", "b"] == kept
+
+
+def test_pages_in_a_circle_are_a_loop() -> None:
+    """A cycle of pages A-B-A-B ends as soon as a page comes again."""
+    pages = [["a", "b"], ["c", "d"]]
+    said, kept = fail(by_page(lambda number: Page([record(i) for i in pages[number % 2]], more=True)))
+    assert "repeats a page: place 3" in said
+    assert ["a", "b", "c", "d"] == sorted(kept)
+
+
+def test_a_cursor_that_comes_twice_is_a_loop() -> None:
+    """A token that repeats, at once or in a cycle, is named and ends the scan without another request."""
+    numbers = iter(range(99))
+    turns = {None: "x", "x": "y", "y": "x"}
+    said, _ = fail(by_cursor(lambda token: Page([record(str(next(numbers)))], cursor=turns[token], more=True)))
+    assert "gives the cursor x a second time" in said
+    said, _ = fail(by_cursor(lambda _: Page([record(str(next(numbers)))], cursor="z", more=True)))
+    assert "gives the cursor z a second time" in said
+
+
+def test_three_pages_without_an_unseen_id_are_a_loop() -> None:
+    """Fresh tokens do not save a list that only ever shuffles the rows it gave before."""
+    orders = ["abcd", "bcda", "cdab", "dabc", "acbd", "abdc"]
+    tokens = iter(range(1, 99))
+    said, kept = fail(
+        by_cursor(lambda token: Page([record(i) for i in orders[token or 0]], cursor=next(tokens), more=True))
+    )
+    assert "no unseen id on 3 pages running" in said
+    assert list("abcd") == kept
+
+
+def test_a_list_that_passes_its_own_total_is_a_loop() -> None:
+    """Two pages beyond the stated total end the scan, however new their rows look."""
+    said, kept = fail(by_page(lambda n: Page([record(f"{n}{i}") for i in "abc"], total=6, more=True)))
+    assert "2 pages beyond its own total" in said
+    assert 9 == len(kept)
+    said, kept = fail(
+        by_cursor(lambda n: Page([record(f"{n}{i}") for i in "abc"], total=6, more=True, cursor=(n or 0) + 1))
+    )
+    assert "2 pages beyond its own total" in said
+
+
+def test_empty_pages_before_the_end_are_passed_over_three_times() -> None:
+    """A list may have holes; the fourth empty page running is too many."""
+    holes = still(12, more=True)
+    filled = {1: 1, 3: 2, 6: 3, 10: 4}
+
+    def fetch(number: int) -> Page:
+        page = holes(filled[number]) if number in filled else Page([], more=True)
+        page.more = number < 10
+        return page
+
+    assert names(12) == ids(list(by_page(fetch)))
+    filled[11] = filled.pop(10)
+    said, kept = fail(by_page(lambda number: Page(fetch(number).records, more=True)))
+    assert "4 empty pages running" in said
+    assert names(9) == kept
+
+
+def test_an_empty_page_in_a_list_with_a_total_is_read_again() -> None:
+    """What an empty page kept from us is found by the count at the end and fetched by another pass."""
+    shelf = Shelf(names(9))
+    hiccup = iter([False, True])
+
+    def fetch(number: int) -> Page:
+        page = shelf.page(number)
+        return Page([], total=9) if number == 2 and next(hiccup, False) is False and shelf.asked.count(2) == 1 else page
+
+    assert set(names(9)) == set(ids(list(by_page(fetch))))
+
+
+def test_a_list_with_fewer_rows_than_it_states_is_not_whole() -> None:
+    """Rows short of the stated total are looked for once more, and then the scan says that it is not whole."""
+    shelf = Shelf(names(5))
+    said, kept = fail(by_page(lambda number: Page(shelf.page(number).records, total=6)))
+    assert "5 rows were found where it states 6" in said
+    assert names(5) == kept
+    assert [1, 2, 1, 2] == shelf.asked
+
+
+def test_a_short_page_is_not_the_end() -> None:
+    """A list capped below the size we ask for is read to its end, by offset and by page."""
+    shelf = Shelf(names(23), size=4, says_total=False)
+    assert names(23) == ids(list(by_offset(shelf.offset, size=100)))
+    assert names(23) == ids(list(by_page(Shelf(names(23), size=4, says_total=False).page)))
+
+
+def test_a_changed_row_is_yielded_again_and_an_unchanged_one_is_not() -> None:
+    """A row that comes twice is given once, unless it changed in between."""
+    pages = [[record("a"), record("b")], [record("b"), record("a", 2), record("c")], []]
+    got = list(by_page(lambda number: Page(pages[number - 1]), fixed=True))
+    assert [record("a"), record("b"), record("a", 2), record("c")] == [r for page in got for r in page.records]
+
+
+def test_unreadable_rows_count_as_rows() -> None:
+    """Rows without an id take part in offsets and totals, and are given once."""
+    rows = [record("a"), b"null", record("b"), b"7", record("c"), record("d")]
+
+    def fetch(offset: int) -> Page:
+        part = rows[offset : offset + 3]
+        odd = [row for row in part if isinstance(row, bytes)]
+        return Page([row for row in part if isinstance(row, Record)], odd, total=len(rows))
+
+    pages = list(by_offset(fetch, size=3))
+    assert list("abcd") == ids(pages)
+    assert [b"null", b"7"] == [row for page in pages for row in page.unreadable]
+
+
+def test_movement_is_noted_on_the_pages() -> None:
+    """From the page on where rows were seen to move, pages say so."""
+    shelf = Shelf(names(9), changes=[[], [("add", 0, 0)]])
+    assert [False, True, True, True] == [page.moved for page in by_page(shelf.page)][:4]
+
+
+def test_parts_follow_each_other_and_a_run_resumes_in_its_part() -> None:
+    """Tokens of a list in parts name the part; when it is gone everything is read again."""
+    lists = {"x": names(4), "y": [], "z": ["90", "91"]}
+
+    def pages(part: str, resume: Token) -> Iterator[Page]:
+        return by_page(Shelf(lists[part]).page, resume)
+
+    got = list(by_part(lists, pages))
+    assert [*names(4), "90", "91"] == ids(got)
+    assert None is got[-1].next
+    assert all(page.next is not None for page in got[:-1])
+    assert ["03", "90", "91"] == ids(list(by_part(lists, pages, got[0].next)))[-3:]
+    assert ["90", "91"] == ids(list(by_part(lists, pages, got[1].next)))
+    assert [*names(4), "90", "91"] == ids(list(by_part(lists, pages, ["gone", [2, "01", 3]])))
+
+
+def slowly(fetch: Callable[[int], Page], seconds: float = 0.02) -> tuple[Callable[[int], Page], list[int]]:
+    """The same list, but slow; and how many requests were under way at once, for each."""
+    under_way, most, lock = set[int](), list[int](), threading.Lock()
+
+    def slow(place: int) -> Page:
+        with lock:
+            under_way.add(place)
+            most.append(len(under_way))
+        time.sleep(seconds)
+        with lock:
+            under_way.discard(place)
+        return fetch(place)
+
+    return slow, most
+
+
+def test_slow_pages_are_fetched_ahead_and_come_in_order() -> None:
+    """Known pages of a slow list overlap, never more than allowed; their order stays and each is fetched once."""
+    shelf = Shelf(names(60))
+    slow, under_way = slowly(shelf.page)
+    assert names(60) == ids(list(by_page(slow, ahead=4)))
+    assert list(range(1, 21)) == sorted(shelf.asked)
+    assert 2 <= max(under_way) <= 4
+    shelf = Shelf(names(60))
+    slow, under_way = slowly(shelf.offset)
+    assert names(60) == ids(list(by_offset(slow, size=3, ahead=4)))
+    assert 2 <= max(under_way) <= 4
+
+
+def test_fast_pages_are_fetched_one_by_one() -> None:
+    """A list that answers at once is not worth a thread."""
+    names_of_threads = set[str]()
+    shelf = Shelf(names(60))
+
+    def fetch(number: int) -> Page:
+        names_of_threads.add(threading.current_thread().name)
+        return shelf.page(number)
+
+    assert names(60) == ids(list(by_page(fetch)))
+    assert {threading.current_thread().name} == names_of_threads
+
+
+def test_an_error_ahead_surfaces_in_its_turn() -> None:
+    """The pages before a failing one are yielded before its error is raised."""
+
+    def fetch(number: int) -> Page:
+        time.sleep(0.02)
+        if number == 4:
+            raise Unavailable("down")
+        return still(30, total=30)(number)
+
+    got: list[str] = []
+    with pytest.raises(Unavailable):
+        for page in by_page(fetch):
+            got += ids([page])
+    assert names(9) == got
+
+
+def test_a_body_that_cannot_be_decoded_is_asked_for_once_more() -> None:
+    """One bad answer costs a request; a second one is the list's own."""
+    tries: list[int] = []
+
+    def fetch(number: int) -> Page:
+        tries.append(number)
+        if len(tries) < 2:
+            raise BadPayload("cut")
+        return Page([])
+
+    assert [] == ids(list(by_page(fetch)))
+    assert [1, 1] == tries
+    with pytest.raises(BadPayload):
+        list(by_page(lambda _: (_ for _ in ()).throw(BadPayload("cut"))))
+
+
+def test_a_scan_that_is_left_leaves_no_thread_at_work() -> None:
+    """Who stops reading half way gets the threads back."""
+    before = threading.active_count()
+    slow, _ = slowly(Shelf(names(60)).page)
+    pages = by_page(slow)
+    next(pages), next(pages)
+    pages.close()  # type: ignore[attr-defined]
+    for _ in range(100):
+        if threading.active_count() == before:
+            break
+        time.sleep(0.01)
+    assert before == threading.active_count()
+
+
+def test_waiting_pages_are_dropped_once_the_list_moves() -> None:
+    """What was fetched ahead of a movement is not used after it."""
+    ahead = Ahead(lambda place: Page([record(str(place))]), depth=3, tick=iter(range(99)).__next__)
+    ahead.page(1, [2, 3, 4])
+    ahead.page(2, [3, 4, 5])
+    ahead.forget()
+    assert {} == ahead._coming
+    ahead.close()

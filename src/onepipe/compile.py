@@ -276,7 +276,7 @@ def _sent(one: MappedField, source: Source) -> str:
         return (
             leaf
             if one.transform.takes in ("texts", "json")
-            else f"trimmed(array_to_string({_items(source, leaf)}, '; '))"
+            else f"list_aggregate({_items(source, leaf)}, 'string_agg', '; ')"
         )
     if source.root == "$" and source.text == "$position":
         return leaf

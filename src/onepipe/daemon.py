@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import FrameType
 from typing import Any
 
@@ -22,7 +22,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from onepipe import logs
 from onepipe.config import Connection, Schedule
-from onepipe.errors import OnepipeError
+from onepipe.errors import LeaseHeld, OnepipeError
 from onepipe.project import Project
 from onepipe.publish import guard, publish
 from onepipe.report import ConnectionReport, Watch
@@ -82,7 +82,7 @@ class Daemon:
 
     def run(self) -> None:
         """Work until SIGTERM or SIGINT. Raises LeaseHeld where another daemon is at work, ConfigError."""
-        with self._project.control.lease("daemon"), _signals(self._stopped):
+        with self._lease(), _signals(self._stopped):
             guard(self._project.warehouse, self._project.config.warehouse)
             scheduler = self._schedule()
             scheduler.start()
@@ -93,6 +93,17 @@ class Daemon:
                     self._publisher.publish()
             scheduler.shutdown(wait=False)
             self._end()
+
+    @contextmanager
+    def _lease(self) -> Iterator[None]:
+        owner = self._project.control.owner("daemon")
+        if owner:
+            raise LeaseHeld(
+                f"A daemon is already at work on this project: {owner}. Nothing was started",
+                "stop that one first, if this one is to take its place",
+            )
+        with self._project.control.lease("daemon"):
+            yield
 
     def _schedule(self) -> BackgroundScheduler:
         scheduler = BackgroundScheduler(timezone=UTC)
@@ -197,7 +208,7 @@ def first_run(schedule: Schedule, last: datetime | None) -> datetime | None:
         return None
     if schedule.every is not None:
         return last + schedule.every
-    found: datetime | None = trigger_of(schedule).get_next_fire_time(None, last)
+    found: datetime | None = trigger_of(schedule).get_next_fire_time(None, last + timedelta(microseconds=1))
     return found
 
 

@@ -92,9 +92,9 @@ def _unescape() -> str:
 
 # One object of the {name, mark, value} in the list `{entries}`, values being JSON; a name that stands twice gets its mark.
 _OBJECT = """CASE WHEN left(x, 1) = '[' AND json_valid(x) THEN list_transform([{entries}], lambda l:
-    '{{' || coalesce(array_to_string(list_transform(l, lambda e:
+    '{{' || coalesce(list_aggregate(list_transform(l, lambda e:
         to_json(CASE WHEN len(list_filter(l, lambda o: o.name = e.name)) > 1 THEN concat(e.name, ' (', e.mark, ')')
-            ELSE e.name END)::VARCHAR || ':' || e.value), ','), '') || '}}')[1]::JSON END"""
+            ELSE e.name END)::VARCHAR || ':' || e.value), 'string_agg', ','), '') || '}}')[1]::JSON END"""
 
 _LABELLED = """list_transform(items(x,
     '[{"id":"VARCHAR","tag":"VARCHAR","label":"VARCHAR","text":"VARCHAR","date":"VARCHAR","boolean":"VARCHAR","number":"VARCHAR"}]'),
@@ -121,15 +121,13 @@ _TOOLS = {
     # What stands where an object belongs: from_json makes a struct of NULLs of it, but NULL of null and of nothing.
     "not_object(struct, leaf, payload, path)": "CASE WHEN struct IS NOT NULL AND leaf IS NULL"
     " AND json_type(payload, path) <> 'OBJECT' THEN payload ->> path END",
-    # Of every object at one level the id and the name; objects and lists in it are no scalars.
-    "id_and_name(x)": """list_transform([from_json(x, '{"id":"JSON","name":"JSON"}')], lambda o: nullif('{' || concat_ws(',',
-        CASE WHEN left(o.id, 1) NOT IN ('{', '[') THEN '"id":' || o.id END,
-        CASE WHEN left(o.name, 1) NOT IN ('{', '[') THEN '"name":' || o.name END) || '}', '{}'))[1]""",
+    # What a merge patch left of a record: scalars stay, of an object its id and name, of a list nothing.
+    "id_and_name(x)": """nullif('{' || concat_ws(',', '"id":' || json_value(x, '$.id'), '"name":' || json_value(x, '$.name'))
+        || '}', '{}')""",
     "scalars_of(rest)": """CASE WHEN NOT contains(rest::VARCHAR, ':{') AND NOT contains(rest::VARCHAR, ':[') THEN rest
-        ELSE ('{' || coalesce(array_to_string(list_transform(list_zip(json_keys(rest), json_extract(rest, '$.*')), lambda e:
-            to_json(e[1])::VARCHAR || ':' || CASE left(e[2]::VARCHAR, 1)
-                WHEN '[' THEN NULL WHEN '{' THEN id_and_name(e[2]) ELSE e[2]::VARCHAR END),
-            ','), '') || '}')::JSON END""",
+        ELSE ('{' || coalesce(list_aggregate(list_transform(list_zip(json_keys(rest), json_extract(rest, '$.*')), lambda e:
+            to_json(e[1])::VARCHAR || ':' || CASE left(e[2], 1) WHEN '[' THEN NULL WHEN '{' THEN id_and_name(e[2]) ELSE e[2] END),
+            'string_agg', ','), '') || '}')::JSON END""",
     "unread(field, sent, value, reason)": "CASE WHEN sent IS NOT NULL AND value IS NULL"
     " THEN {'field': field, 'value': sent, 'reason': reason} END",
 }

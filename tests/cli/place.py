@@ -44,7 +44,8 @@ class Place:
     def start(self, *words: str, **how: Any) -> "subprocess.Popen[str]":
         """A command in a process of its own."""
         command = [sys.executable, "-m", "onepipe", "--config", str(self.config), *words]
-        return subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **how)
+        pipes: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | how
+        return subprocess.Popen(command, text=True, **pipes)
 
 
 def connection(crms: Sandbox, name: str, **changed: Any) -> str:

@@ -62,7 +62,7 @@ def test_a_missing_config_is_said_in_one_line(tmp_path: Path) -> None:
     """The commonest mistake of all: being in another folder."""
     told = Place(tmp_path).run("sync")
     assert (2, 1, "") == (told.code, told.err.count("\n"), told.out)
-    assert told.err.startswith(f"There is no {tmp_path / 'config.yaml'} here. Go to")
+    assert told.err.startswith(f"There is no file {tmp_path / 'config.yaml'}. Go to")
     assert "onepipe init" in told.err
 
 

@@ -88,7 +88,7 @@ class Door:
         return config.load(self.config, credentials=credentials)
 
     def project(self, command: str) -> "Project":
-        """The project, for a `with`. `command` names this process to others that wait for it. Raises ConfigError."""
+        """The project, for a `with`; `command` names this process to others that wait for it. Raises ConfigError."""
         from onepipe.project import Project
 
         self._present()
@@ -97,8 +97,8 @@ class Door:
     def _present(self) -> None:
         if not self.config.exists():
             raise ConfigError(
-                f"There is no {self.config} here",
-                "go to your project's folder, name its config with `onepipe --config PATH ...`, or begin a project with "
+                f"There is no file {self.config}",
+                "go to your project's folder, name its config with `onepipe --config PATH ...`, or begin one with "
                 "`onepipe init`",
             )
 

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from onepipe.warehouse.query import Desk
 
 ROWS, SEED = 60, 7
+MARGIN = "   "
 FOLDER = Path("onepipe-demo")
 MARK = "# Made by `onepipe demo`, which may replace this folder's warehouse and state."
 CONFIG = """{mark}
@@ -49,7 +49,9 @@ AMOUNT = {
 SANE = 250_000  # the sandbox holds monstrous amounts, for tests; a demo reads better without
 
 HISTORY = """FROM opportunity_history
-WHERE (connection, source_id) IN (SELECT (connection, source_id) FROM opportunity_history WHERE recorded_at >= '{since}')
+WHERE (connection, source_id) IN (
+  SELECT (connection, source_id) FROM opportunity_history WHERE recorded_at >= '{since}'
+)
 ORDER BY connection, source_id, version"""
 ASIDE = (
     "updated_at",
@@ -57,26 +59,27 @@ ASIDE = (
     "closed_on",
     "closed_on_evidence",
     "extra",
-)  # change with every edit, or follow from it
+)  # follow from an edit
 
 QUESTIONS = (
     (
         "What is in the pipeline? (one currency a line: sums never mix them)",
         """SELECT currency, count(*) AS deals, count(DISTINCT connection) AS crms,
        sum(amount)::DECIMAL(18,2) AS amount
-FROM open_deals
-GROUP BY ALL ORDER BY deals DESC LIMIT 5""",
+FROM open_deals WHERE currency IS NOT NULL
+GROUP BY ALL ORDER BY deals DESC, currency LIMIT 5""",
     ),
     (
         "How often is a deal won, in each CRM?",
-        """SELECT connection, count(*) FILTER (status = 'won') AS won, count(*) FILTER (status = 'lost') AS lost,
-       round(100 * won / nullif(won + lost, 0)) || ' %' AS win_rate
+        """SELECT connection, count_if(status = 'won') AS won, count_if(status = 'lost') AS lost,
+       round(100 * won / nullif(won + lost, 0))::INT || ' %' AS win_rate
 FROM deals
 GROUP BY ALL ORDER BY connection""",
     ),
     (
         "Which open deals should have closed by now?",
-        """SELECT connection, name, stage, expected_close_date, amount::DECIMAL(18,2) AS amount, currency
+        """SELECT connection, name, stage, expected_close_date AS due,
+       amount::DECIMAL(18,2) AS amount, currency
 FROM open_deals
 WHERE expected_close_date < current_date
 ORDER BY amount DESC NULLS LAST LIMIT 5""",
@@ -99,27 +102,27 @@ def demo(
     from onepipe.sandbox import Sandbox
 
     began = time.monotonic()
-    _clear(folder)
+    clear(folder)
     with Sandbox(rows=ROWS, seed=SEED) as crms:
         _tidy(crms)
         _heading(1, f"Five simulated CRMs with {ROWS} deals each, and a project in {folder}/")
-        screen.say(f"   {', '.join(crms.urls)}: each with its own API, paging, money and dates")
+        screen.say(f"   {', '.join(crms.urls)}: each has its own habits")
         config = _lay_out(folder, crms)
         with Project(config, command="onepipe demo") as project:
             _heading(2, "The first sync reads everything")
-            tell(_sync(project))
+            tell(_sync(project), MARGIN)
             _heading(3, "Meanwhile, people work in their CRMs")
             since = datetime.now(UTC)
             for line in _work(crms, folder / "warehouse.duckdb"):
-                screen.say(f"   {line}")
+                screen.say(MARGIN + line)
             _heading(4, "The second sync finds what they did")
-            tell(_sync(project))
+            tell(_sync(project), MARGIN)
         _heading(5, "What changed, deal by deal (from the table opportunity_history)")
         _answers(folder / "warehouse.duckdb", since)
     _farewell(folder, time.monotonic() - began)
 
 
-def _clear(folder: Path) -> None:
+def clear(folder: Path) -> None:
     """Take an earlier demo away. Raises UsageError for a folder with anything else in it."""
     config = folder / "config.yaml"
     if config.is_file() and config.read_text(encoding="utf-8", errors="replace").startswith(MARK):
@@ -159,14 +162,10 @@ def _tidy(crms: "Sandbox") -> None:
 
 def _sync(project: Any) -> "RunReport":
     from onepipe.cli.progress import watching
-    from onepipe.report import Watch
     from onepipe.run import sync
 
-    with interruptible():
-        if not screen.lively(sys.stderr):
-            return sync(project, watch=Watch())
-        with watching() as watch:
-            return sync(project, watch=watch)
+    with interruptible(), watching(notices=False) as watch:
+        return sync(project, watch=watch)
 
 
 def _work(crms: "Sandbox", warehouse: Path) -> Iterator[str]:
@@ -210,17 +209,17 @@ def _answers(warehouse: Path, since: datetime) -> None:
 
     with open_desk(warehouse) as desk:
         headings = ["connection", "deal", "field", "before", "now"]
-        for line in screen.table(headings, _changes(desk, since)):
-            screen.say(f"   {line}")
+        for line in screen.table(headings, _changes(desk, since), margin=MARGIN):
+            screen.say(line)
         for number, (question, sql) in enumerate(QUESTIONS, start=6):
             _heading(number, question)
             for line in sql.splitlines():
-                screen.say(f"   {screen.faint(line)}")
+                screen.say(MARGIN + screen.faint(line))
             screen.say()
             answer = desk.ask(sql)
             right = [n for n, column in enumerate(answer.columns) if column.is_number]
-            for line in screen.table([column.name for column in answer.columns], answer.rows, right):
-                screen.say(f"   {line}")
+            for line in screen.table([column.name for column in answer.columns], answer.rows, right, margin=MARGIN):
+                screen.say(line)
 
 
 def _changes(desk: "Desk", since: datetime) -> Iterator[list[str | None]]:
@@ -243,7 +242,7 @@ def _differences(now: dict[str, str | None], before: dict[str, str | None]) -> I
         yield [*deal, "(deleted)", _told("amount", before["amount"]), None]
     else:
         for field in json.loads(now["changed_fields"] or "[]"):
-            if field not in ASIDE:
+            if field not in ASIDE and not field.endswith("_id"):
                 yield [*deal, field, _told(field, before[field]), _told(field, now[field])]
 
 

@@ -52,6 +52,11 @@ def sentence(text: str) -> str:
     text = text.strip()
     if re.match(r"[a-z]+[ ,:]", text):
         text = text[0].upper() + text[1:]
+    return stopped(text)
+
+
+def stopped(text: str) -> str:
+    """A text with a full stop at its end."""
     return text if text.endswith((".", "!", "?", ":")) else text + "."
 
 

@@ -78,7 +78,7 @@ class Lines(Watch):
     def say(self, connection: str, text: str) -> None:
         """A notice at once."""
         with self._lock:
-            self._write(f"{connection}: {text}")
+            self._write(f"{connection}: {text}" if connection else text)
 
     def ended(self, report: ConnectionReport) -> None:
         """A connection is done; the table at the end tells how."""
@@ -101,8 +101,9 @@ class Lines(Watch):
 class Bars(Watch):
     """A bar for each connection at work, on a terminal."""
 
-    def __init__(self, progress: "Progress") -> None:
+    def __init__(self, progress: "Progress", notices: bool = True) -> None:
         self._progress = progress
+        self._notices = notices
         self._lock = threading.Lock()
         self._paces: dict[str, Pace] = {}
         self._tasks: dict[str, TaskID] = {}
@@ -122,7 +123,9 @@ class Bars(Watch):
 
     def say(self, connection: str, text: str) -> None:
         """A notice above the bars."""
-        self._progress.console.print(f"{connection}: {text}", markup=False, highlight=False)
+        if self._notices:
+            line = f"{connection}: {text}" if connection else text
+            self._progress.console.print(line, markup=False, highlight=False)
 
     def ended(self, report: ConnectionReport) -> None:
         """Take the bar away; the table at the end tells how it went."""
@@ -154,17 +157,17 @@ def expectation(rows: int | None, requests: int | None, seconds: float | None) -
 
 
 @contextmanager
-def watching() -> Iterator[Watch]:
-    """Bars if people look on, plain lines if not."""
+def watching(notices: bool = True) -> Iterator[Watch]:
+    """Bars if people look on, plain lines if not; without notices nothing but bars."""
     if not screen.lively(sys.stderr):
-        yield Lines()
+        yield Lines() if notices else Watch()
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
 
     columns = (TextColumn("{task.description}", markup=False), BarColumn(24), TextColumn("{task.fields[words]}"))
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        yield Bars(progress)
+        yield Bars(progress, notices)
 
 
 def _plural(resource: str) -> str:

@@ -147,9 +147,9 @@ def _plan_row(plan: dict[str, Any]) -> list[str | None]:
     return [plan["connection"], *numbers, told("quota_share", "{:.1%}".format), told("seconds", screen.duration)]
 
 
-def tell(report: "RunReport") -> None:
+def tell(report: "RunReport", margin: str = "") -> None:
     """A run in plain words: a line for each connection, and a paragraph for each that is not complete."""
-    for line in screen.table(RUN_HEADINGS, map(_run_row, report.connections), right=range(2, 8)):
+    for line in screen.table(RUN_HEADINGS, map(_run_row, report.connections), range(2, 8), margin=margin):
         screen.say(line)
     for one in report.connections:
         if one.error:

@@ -52,19 +52,24 @@ def lively(stream: TextIO) -> bool:
     return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
-def table(headings: Sequence[str], rows: Iterable[Row], right: Iterable[int] = (), null: str = "") -> Iterator[str]:
-    """The lines of a table. `right` are the columns set flush right; `null` stands for None.
+def table(
+    headings: Sequence[str], rows: Iterable[Row], right: Iterable[int] = (), null: str = "", margin: str = ""
+) -> Iterator[str]:
+    """The lines of a table, each behind `margin`. Columns in `right` are set flush right; `null` stands for None.
 
     On a terminal too narrow for it columns are cut, and if that is not enough each row is shown one field a line.
     """
     texts = ([null if cell is None else plain(cell) for cell in row] for row in rows)
     first = list(islice(texts, MEASURED))
     widths = [max(map(_width, column)) for column in zip(headings, *first, strict=True)]
-    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else sum(widths) + len(GAP) * len(widths)
-    fitting = _fit(widths, room - len(GAP) * (len(widths) - 1))
+    between = len(GAP) * (len(widths) - 1) + len(margin)
+    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else sum(widths) + between
+    fitting = _fit(widths, room - between)
     if fitting is None:
-        return _upright(headings, chain(first, texts))
-    return _lying(headings, chain(first, texts), fitting, frozenset(right))
+        lines = _upright(headings, chain(first, texts))
+    else:
+        lines = _lying(headings, chain(first, texts), fitting, frozenset(right))
+    return (margin + line for line in lines)
 
 
 def _lying(

@@ -65,7 +65,7 @@ def status(ctx: typer.Context, connections: Connections = None, as_json: Json = 
         screen.say(line)
     for one in found:
         for text in _worries(one):
-            screen.say(f"\n{one['connection']}: {exits.sentence(text)}")
+            screen.say(f"\n{one['connection']}: {exits.stopped(text)}")
 
 
 def _standings(config: "Config", words: list[str]) -> list[Standing]:

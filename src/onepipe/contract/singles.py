@@ -14,7 +14,7 @@ def says_what_it_is(bench: Bench) -> None:
     """The file and its facts name the API, its version, what it was verified against, its credentials and settings."""
     facts, page = bench.connector.facts, sys.modules[bench.connector.__module__].__doc__ or ""
     empty = [name for name in ("title", "api", "verified", "base_url") if not getattr(facts, name)]
-    silent = [name for name, sentence in facts.settings.items() if not sentence]
+    silent = [name for name, sentence in facts.settings.items() if not sentence or name not in page]
     if not page.strip():
         raise Broken("the file has no docstring")
     if empty or silent or not facts.credentials:

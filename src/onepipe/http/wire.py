@@ -3,6 +3,7 @@
 import ssl
 import threading
 import urllib.request
+import weakref
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -59,6 +60,7 @@ class Wire:
         )
         proxy = None if origin.is_loopback else _proxy(origin)
         self._transport = httpx.HTTPTransport(verify=_trusted(), limits=limits, proxy=proxy, trust_env=False)
+        weakref.finalize(self, self._transport.close)  # a door that nobody closed leaves no socket behind
         pool: Any = self._transport._pool
         pool._network_backend = _Backend(pool._network_backend, self._patience)
 
@@ -75,7 +77,9 @@ class Wire:
         try:
             response = self._transport.handle_request(request)
             try:
-                named = Headers((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in response.headers.raw)
+                named = Headers(
+                    (name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in response.headers.raw
+                )
                 return Got(response.status_code, named, self._whole(response, named))
             finally:
                 response.close()

@@ -15,7 +15,7 @@ SLOW = 0.015
 
 
 class Ahead(Generic[Place]):
-    """Fetches pages, up to `depth` ahead while answers are slow. An error surfaces when its page's turn comes."""
+    """Fetches pages, up to `depth` at once while answers are slow. An error surfaces when its page's turn comes."""
 
     def __init__(
         self, fetch: Callable[[Place], Page], depth: int, tick: Callable[[], float] = time.perf_counter
@@ -27,10 +27,10 @@ class Ahead(Generic[Place]):
 
     def page(self, place: Place, following: Sequence[Place]) -> Page:
         """Return the page at `place`; `following` are the places that will be asked for next, as far as known."""
-        following = following[: self._depth]
+        following = following[: self._depth - 1]
         self._keep((place, *following))
         coming = self._coming.pop(place, None)
-        if self._slow and self._depth > 1:
+        if self._slow:
             self._order(following)
         return self._timed(place) if coming is None else coming.result()
 

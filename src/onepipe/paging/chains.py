@@ -20,6 +20,8 @@ def by_key(
     """
 
     def following(page: Page) -> Token:
+        if page.unreadable and not page.records:
+            raise PagingLoop("No row of a page has an id, so there is no key to go on with.")
         return key(page.records[-1]) if page.records else None
 
     return _chain(fetch, following, resume, "key")
@@ -28,8 +30,8 @@ def by_key(
 def by_cursor(fetch: Callable[[Token], Page], resume: Token = None) -> Iterator[Page]:
     """Ask with what the page before gave: `fetch(None)`, `fetch(page.cursor)`, ...
 
-    Ends on `more` = False, on a page without a cursor and, where `more` is not said, on an empty page. Raises
-    PagingLoop when a cursor comes twice.
+    Ends on `more` = False and, where that is not said, on a page without a cursor; a list that gives a cursor even on
+    its last page needs `more`. Raises PagingLoop when a cursor comes twice.
     """
     return _chain(fetch, lambda page: page.cursor, resume, "cursor")
 
@@ -56,20 +58,20 @@ def by_part(
 def _chain(
     fetch: Callable[[Token], Page], following: Callable[[Page], Token], token: Token, word: str
 ) -> Iterator[Page]:
-    scan, used = Scan(), set[bytes]()
+    scan, used = Scan(), {msgspec.json.encode(token)}
     while True:
         page = fetch(token)
-        mark = msgspec.json.encode(token)
         if page.records and scan.repeats(tuple(record.id for record in page.records)):
             raise PagingLoop(f"The list repeats a page: {word} {token} gives rows that came before.")
         after = following(page)
-        ended = not page.more if page.more is not None else after is None or not (page.records or page.unreadable)
+        ended = after is None if page.more is None else not page.more
+        mark = msgspec.json.encode(after)
+        if not ended and (after is None or mark in used):
+            raise PagingLoop(f"The list says that more follows and gives the {word} {after} a second time: {scan}.")
         used.add(mark)
-        if not ended and after is not None and msgspec.json.encode(after) in used:
-            raise PagingLoop(f"The list repeats itself: it gives the {word} {after} a second time.")
-        if not ended and after is None:
-            raise PagingLoop(f"The list says that more follows and gives no {word} to ask with.")
-        scan.take(page)
+        if word == "cursor":
+            scan.note(page)
+        scan.take(page, beyond=scan.total is not None and scan.rows >= scan.total)
         page.token, page.next = token, None if ended else after
         yield page
         if ended:

@@ -18,6 +18,10 @@ class Seam:
     ids: tuple[str, ...]
     shared: int = 0
 
+    def ends_with(self, page: Page) -> bool:
+        """Say whether a page ends with the very row that this one ended with."""
+        return bool(self.ids and page.records) and page.records[-1].id == self.ids[-1]
+
 
 class Places(Protocol):
     """How places follow each other."""
@@ -38,7 +42,7 @@ class Places(Protocol):
     def rows_before(self, place: int, size: int) -> int:
         """Return how many rows stand before a place, in a list of pages with `size` rows."""
 
-    def ended(self, place: int, rows: int, size: int, shared: int, page: Page) -> bool:
+    def ended(self, place: int, rows: int, size: int, seam: Seam | None, page: Page) -> bool:
         """Say whether this page is the last, by the total or pages it states or else by what it holds."""
 
     def ahead(self, place: int, seam: Seam, total: int | None, pages: int | None) -> range:
@@ -66,7 +70,7 @@ class Numbers:
     def rows_before(self, place: int, size: int) -> int:
         return (place - self.first) * size
 
-    def ended(self, place: int, rows: int, size: int, shared: int, page: Page) -> bool:  # noqa: ARG002 - see Places
+    def ended(self, place: int, rows: int, size: int, seam: Seam | None, page: Page) -> bool:  # noqa: ARG002 - see Places
         if page.pages is not None:
             return place - self.first + 1 >= page.pages
         return self.rows_before(place + 1, size) >= page.total if page.total is not None else rows == 0
@@ -102,8 +106,11 @@ class Offsets:
     def rows_before(self, place: int, size: int) -> int:  # noqa: ARG002 - see Places
         return place
 
-    def ended(self, place: int, rows: int, size: int, shared: int, page: Page) -> bool:  # noqa: ARG002 - see Places
-        return place + rows >= page.total if page.total is not None else rows <= shared
+    def ended(self, place: int, rows: int, size: int, seam: Seam | None, page: Page) -> bool:
+        if page.total is not None:
+            return place + rows >= page.total
+        # Nothing follows the row we had; where one was added before it, the page holds more than that row.
+        return not rows or (rows < size and seam is not None and seam.ends_with(page))
 
     def ahead(self, place: int, seam: Seam, total: int | None, pages: int | None) -> range:  # noqa: ARG002 - see Places
         step = seam.rows - seam.shared

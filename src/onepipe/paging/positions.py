@@ -23,42 +23,55 @@ RESCANS = 3
 """So often the whole list is read again before it counts as moving too fast."""
 
 
-def by_page(fetch: Callable[[int], Page], resume: Token = None, first: int = 1, ahead: int = 8) -> Iterator[Page]:
+def by_page(
+    fetch: Callable[[int], Page], resume: Token = None, first: int = 1, ahead: int = 8, fixed: bool = False
+) -> Iterator[Page]:
     """Ask for page after page: `fetch(first)`, `fetch(first + 1)`, ...
 
     The end is `more`, else `pages`, else `total`, else an empty page. Where the list states its pages or its total, up
-    to `ahead` pages are fetched at once while answers are slow; their order stays. Raises PagingLoop.
+    to `ahead` pages are fetched at once while answers are slow; their order stays. `fixed` says that rows are ordered
+    by what never changes (an id, a creation date): rows that come twice are then no reason to look again.
+
+    Raises PagingLoop for a list that repeats itself, does not end, or holds fewer rows than it states.
     """
-    return _Walk(Ahead(fetch, ahead), Numbers(first)).pages(resume)
+    return _Walk(Ahead(fetch, ahead), Numbers(first), fixed=fixed).pages(resume)
 
 
 def by_offset(
-    fetch: Callable[[int], Page], resume: Token = None, size: int = 100, overlap: int = 1, ahead: int = 8
+    fetch: Callable[[int], Page],
+    resume: Token = None,
+    size: int = 100,
+    overlap: int = 1,
+    ahead: int = 8,
+    fixed: bool = False,
 ) -> Iterator[Page]:
     """Ask from offset after offset, from 0: by the rows received, less `overlap` rows to see whether any moved.
 
     `size` is the number of rows asked for; a list may give fewer. The end is `more`, else `total`, else a page
-    without a row after the overlap. Raises PagingLoop.
+    without a row after the overlap. The rest is as for `by_page`.
     """
-    return _Walk(Ahead(fetch, ahead), Offsets(size, overlap)).pages(resume)
+    return _Walk(Ahead(fetch, ahead), Offsets(size, overlap), fixed=fixed).pages(resume)
 
 
 class _Walk:
     """One scan of one list, in one or more passes."""
 
-    def __init__(self, ahead: Ahead[int], places: Places) -> None:
-        self._ahead, self._places = ahead, places
+    def __init__(self, ahead: Ahead[int], places: Places, *, fixed: bool) -> None:
+        self._ahead, self._places, self._fixed = ahead, places, fixed
         self._scan = Scan()
+        self._size = 0
+        """How many rows the longest page had."""
         self._seam: Seam | None = None
         """None where the next page need not join: at the beginning, and after an empty page."""
         self._opening: tuple[str, ...] = ()
         """The ids of the list's first page."""
         self._repeated: int | None = None
         """The place that gave an earlier page's rows; whether that is a loop, the first page read again tells."""
-        self._size = 0
-        """How many rows the longest page had."""
-        self._token: Token = [places.first, None, 0]
-        """Where a later run can go on; with None for an id it begins anew."""
+        self._passes = 0
+        self._known = 0
+        """How many rows were known before this pass."""
+        self._anew: Token = [places.first, None, 0]
+        self._token: Token = self._anew
 
     def pages(self, resume: Token) -> Iterator[Page]:
         """Yield pages until the list was read whole. `resume` is the `next` of a page that was kept."""
@@ -67,18 +80,28 @@ class _Walk:
             place, last, self._size = resume
             self._seam = Seam(place, self._size, (last,))
         with closing(self._ahead):
-            for attempt in range(RESCANS + 1):
-                known = self._scan.known
-                whole = yield from self._pass(place, careful=attempt > 0)
-                if whole and not self._scan.short:
+            while self._passes <= RESCANS:
+                whole = yield from self._pass(place)
+                if whole and not self._look_again():
                     return
-                if whole and attempt and self._scan.known == known:
-                    break  # the same again: another pass would find no more
-                place, self._seam = self._places.first, None
+                if whole and self._passes and self._scan.known == self._known:
+                    break  # another pass would find no more
+                place, self._seam, self._known = self._places.first, None, self._scan.known
+                self._passes += 1
                 self._scan.again()
         raise PagingLoop(f"The list moved while it was read, or does not hold what it states: {self._scan}.")
 
-    def _pass(self, place: int, *, careful: bool) -> Generator[Page, None, bool]:
+    def _look_again(self) -> bool:
+        """Say whether this pass, read to the end, may have missed rows: fewer than stated, or rows that changed places.
+
+        A row that came twice although the list did not grow has moved. Reading again ends when that finds nothing new.
+        """
+        if self._scan.short:
+            return True
+        found_more = self._passes == 0 or self._scan.known > self._known
+        return self._scan.astray > 0 and not self._fixed and found_more and self._passes < RESCANS
+
+    def _pass(self, place: int) -> Generator[Page, None, bool]:
         """Read from `place` to the end; return whether it was reached without a gap or a repeated page."""
         resuming = searching = self._seam is not None
         steps, furthest = 0, -1
@@ -86,7 +109,8 @@ class _Walk:
             page = self._ahead.page(place, self._following(place))
             ids, rows = tuple(record.id for record in page.records), len(page.records) + len(page.unreadable)
             changed, self._size = self._scan.note(page), max(rows, self._size)
-            empty_inside = not rows and not changed and not self._ended(place, rows, page)
+            ended = self._ended(place, rows, page)
+            empty_inside = not (rows or ended or changed)
             if not empty_inside and not self._joins(place, ids, searching=searching, changed=changed):
                 steps += 1
                 self._ahead.forget()
@@ -95,19 +119,24 @@ class _Walk:
                 searching, place, self._seam.shared = True, self._places.before(place, self._seam), 0
                 continue
             reread = place <= furthest
-            if not reread and not changed and self._repeats(place, ids, rows):
+            if not reread and not changed and self._repeats(place, ids):
                 return False
             if resuming:
                 self._scan.kept = self._places.rows_before(place, self._size)
-            steps = 0 if self._scan.take(page, reread=reread) else steps
-            ended = self._ended(place, rows, page)
+            steps = 0 if self._take(place, page, reread=reread) else steps
             resuming, searching, furthest = False, False, max(place, furthest)
             self._seam = Seam(place, rows, ids) if rows else None
             page.token, page.next = place, self._next(ended=ended)
             yield page
             if ended:
                 return True
+            careful = self._passes > 0
             place = self._places.after(self._seam, careful=careful) if self._seam else self._places.beyond(place)
+
+    def _take(self, place: int, page: Page, *, reread: bool) -> bool:
+        total, shared = self._scan.total, self._seam.shared if self._seam else 0
+        beyond = total is not None and self._places.rows_before(place, self._size) >= total
+        return self._scan.take(page, reread=reread, beyond=beyond, shared=shared)
 
     def _following(self, place: int) -> range:
         return self._places.ahead(place, self._seam, self._scan.total, self._scan.pages) if self._seam else range(0)
@@ -115,7 +144,7 @@ class _Walk:
     def _ended(self, place: int, rows: int, page: Page) -> bool:
         if page.more is not None:
             return not page.more
-        return self._places.ended(place, rows, self._size, self._seam.shared if self._seam else 0, page)
+        return self._places.ended(place, rows, self._size, self._seam, page)
 
     def _joins(self, place: int, ids: tuple[str, ...], *, searching: bool, changed: bool) -> bool:
         """Say whether a page leaves no gap to the last good one; notes it where rows have moved."""
@@ -131,13 +160,13 @@ class _Walk:
         self._scan.moved |= len(seam.ids) == seam.rows  # unreadable rows have no id to compare by
         return seam.ids[-1] in ids
 
-    def _repeats(self, place: int, ids: tuple[str, ...], rows: int) -> bool:
+    def _repeats(self, place: int, ids: tuple[str, ...]) -> bool:
         """Say whether these rows were a page before: the list is in a loop, or moved by just one page."""
         if place == self._places.first:
             if self._repeated is not None and ids == self._opening:
                 raise PagingLoop(f"The list repeats a page: place {self._repeated} gave rows that came before.")
             self._opening, self._repeated = ids, None
-        elif ids and rows > (self._seam.shared if self._seam else 0) and self._scan.repeats(ids):
+        elif ids and len(ids) > (self._seam.shared if self._seam else 0) and self._scan.repeats(ids):
             self._repeated = place
         return self._repeated is not None
 
@@ -145,5 +174,5 @@ class _Walk:
         if self._seam and self._seam.ids:
             self._token = self._places.token(self._seam)
         if ended:
-            return [self._places.first, None, 0] if self._scan.short else None
+            return self._anew if self._look_again() else None
         return self._token

@@ -21,6 +21,10 @@ class Scan:
     total: int | None = None
     pages: int | None = None
     moved: bool = False
+    astray: int = 0
+    """How many rows of this pass came a second time although the list had not just grown by so many: they moved."""
+    _growth: int = 0
+    """By how many rows the list grew since the last good page: so many may well come twice."""
     _least: int | None = None
     """The smallest total stated in this pass: so many rows at least stood there all the while, if none was added."""
     _yielded: dict[str, int] = field(default_factory=dict)
@@ -36,7 +40,7 @@ class Scan:
 
     def again(self) -> None:
         """Begin another pass: what was yielded is remembered, what the guard counts is not."""
-        self.kept = self._stale = self._empty = self._beyond = 0
+        self.kept = self.astray = self._growth = self._stale = self._empty = self._beyond = 0
         self.total = self.pages = self._least = None
         self._passed, self._signatures = set(), set()
 
@@ -60,7 +64,8 @@ class Scan:
         self.pages = self.pages if page.pages is None else page.pages
         if page.total is None:
             return False
-        changed = self.total is not None and page.total != self.total
+        grown = page.total - (page.total if self.total is None else self.total)
+        self._growth, changed = self._growth + max(0, grown), grown != 0
         self.moved |= changed
         self.total = page.total
         self._least = page.total if self._least is None else min(page.total, self._least)
@@ -70,20 +75,23 @@ class Scan:
         """Say whether these very rows were a page of this pass before."""
         return hash(ids) in self._signatures
 
-    def take(self, page: Page, *, reread: bool = False) -> bool:
+    def take(self, page: Page, *, reread: bool = False, beyond: bool = False, shared: int = 0) -> bool:
         """Take in a page and leave on it only what was not yielded before; return whether it held an unseen row.
 
-        `reread` says that we went back on purpose, which the guard must not count. Raises PagingLoop.
+        `reread`: we went back on purpose, which the guard must not count. `beyond`: the page lies behind the last row
+        by the list's own total. `shared`: so many rows stood on the page before. Raises PagingLoop.
         """
-        full = self.total is not None and self.rows >= self.total
-        ids = tuple(record.id for record in page.records)
+        ids = [record.id for record in page.records]
         odd = [row for row in page.unreadable if row not in self._odd]
-        filled, fresh = bool(ids or page.unreadable), bool(odd) or not self._passed.issuperset(ids)
-        self._signatures.add(hash(ids))
+        seen = sum(map(self._passed.__contains__, ids))
+        filled, fresh = bool(ids or page.unreadable), bool(odd) or seen < len(ids)
+        self._signatures.add(hash(tuple(ids)))
         self._passed.update(ids)
         self._odd.update(odd)
         if not reread:
-            self._guard(filled=filled, fresh=fresh, beyond=full)
+            self.astray += max(0, seen - shared - self._growth)
+            self._growth = 0
+            self._guard(filled=filled, fresh=fresh, beyond=beyond)
         page.records = [record for record in page.records if self._is_news(record)]
         page.unreadable, page.moved = odd, self.moved
         return fresh

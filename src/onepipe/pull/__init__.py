@@ -76,7 +76,7 @@ def _read(job: Job, standing: Standing, piece: Slice, executor: ThreadPoolExecut
             )
         else:
             _after(job, lambda job: sweep(job, standing.live, piece.started_at))
-    elif piece.kind == "change" and not _counts_agree(job):
+    elif piece.kind == "change" and standing.source_count is not None and not _counts_agree(job):
         _read(job, standing, _instead(job, standing, "full"), executor)
     return None
 
@@ -123,9 +123,9 @@ def _tombstones(job: Job, standing: Standing, merging: Merging) -> None:
 
 
 def _counts_agree(job: Job) -> bool:
-    """Whether the CRM's own count, where it tells one, is what its lists are known to hold."""
+    """Whether the CRM's own count is what its lists are known to hold; only asked where it told one at first."""
     before = job.account.http.requests
-    count = job.account.connector.count() if job.account.facts.filter != "none" else None
+    count = job.account.connector.count()
     job.report.of(OPPORTUNITY).requests += job.account.http.requests - before
     if count is None:
         return True

@@ -30,6 +30,7 @@ class Merging:
         self.executor = executor
         self.folder: Path = job.warehouse.spool / job.name / piece.name
         self.gone: Tombstones = []
+        self.source_count: int | None = None
         self.waiting = 0
         self.since = time.monotonic()
         self.pending: Future[None] | None = None
@@ -110,6 +111,8 @@ class Merging:
             through = max(filter(None, (piece.hi, cursor)), default=None)
             books.cover(db, self.job.name, complete_through=through)
             self.job.report.of(OPPORTUNITY).complete_through = through
+        if self.source_count is not None:
+            books.cover(db, self.job.name, source_count=self.source_count)
         shifting = piece.resumed and not self.job.account.facts.order
         if piece.kind == "first" and not shifting:
             books.cover(db, self.job.name, last_sweep_at=piece.started_at)

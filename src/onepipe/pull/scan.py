@@ -70,6 +70,7 @@ class Scan:
         self.merging = merging
         self.since = merging.slice.lo
         self.spool = Spool(merging.folder, merging.slice.merged_to)
+        self.counted = job.account.http.requests
 
     def run(self) -> None:
         """Fetch the reference lists, then the opportunities. Raises Distrusted, and every SourceError."""
@@ -103,19 +104,13 @@ class Scan:
     def _expect(self, from_start: bool) -> None:
         """A first load says what it expects to cost before it begins."""
         if self.merging.slice.kind == "first" and from_start:
-            http = self.job.account.http
-            before = http.requests
-            cost = self.job.account.cost(self.job.account.connector.count())
-            self.job.report.of(OPPORTUNITY).requests += http.requests - before
-            self.job.watch.expects(self.job.name, *cost)
+            self.merging.source_count = self.job.account.connector.count()
+            self.job.watch.expects(self.job.name, *self.job.account.cost(self.merging.source_count))
 
     def _fill(self, resource: str, pages: Iterator[Page]) -> None:
-        job, http = self.job, self.job.account.http
-        told = job.report.of(resource)
-        before, fetched = http.requests, 0
+        job, fetched = self.job, 0
         for page in pages:
-            told.requests += http.requests - before
-            before = http.requests
+            self._count(resource)
             fetched += len(page.records)
             if self.merging.slice.hi is None:
                 self.merging.begins(self._server_time())
@@ -127,10 +122,16 @@ class Scan:
                 hi=self.merging.slice.hi,
                 unreadable=page.unreadable,
             )
-            job.watch.page(job.name, resource, fetched, page.total, http.requests)
+            job.watch.page(job.name, resource, fetched, page.total, self.counted)
             self.merging.fetched(len(page.records), whole)
             job.go_on()
-        told.requests += http.requests - before
+        self._count(resource)
+
+    def _count(self, resource: str) -> None:
+        """Put the requests sent since the last call on a resource's account."""
+        requests = self.job.account.http.requests
+        self.job.report.of(resource).requests += requests - self.counted
+        self.counted = requests
 
     def _server_time(self) -> datetime:
         """Where the cursor will stand: the server's own clock when this scan began."""

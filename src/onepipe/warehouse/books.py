@@ -44,6 +44,7 @@ class Standing:
     cursor: datetime | None
     last_sweep_at: datetime | None
     slice: Slice | None
+    source_count: int | None
     live: int
     listed: int
     distrust: frozenset[str]
@@ -75,9 +76,10 @@ def bound(db: Database) -> dict[str, tuple[str, str]]:
 def standing(db: Database, connection: str) -> Standing:
     """Where a connection stands."""
     rows = db.run(
-        f"SELECT {iso('complete_through')}, {iso('last_sweep_at')} FROM coverage WHERE connection = ?", [connection]
+        f"SELECT {iso('complete_through')}, {iso('last_sweep_at')}, source_count FROM coverage WHERE connection = ?",
+        [connection],
     )
-    cursor, sweep = rows[0] if rows else (None, None)
+    cursor, sweep, source_count = rows[0] if rows else (None, None, None)
     live, listed = db.run(
         "SELECT count(*), count(*) FILTER (WHERE source_id NOT IN (SELECT source_id FROM store.unlisted "
         "WHERE connection = $connection)) FROM store.current WHERE connection = $connection AND NOT is_deleted",
@@ -88,6 +90,7 @@ def standing(db: Database, connection: str) -> Standing:
         cursor=moment(cursor),
         last_sweep_at=moment(sweep),
         slice=_slice(db, connection),
+        source_count=source_count,
         live=live,
         listed=listed,
         distrust=frozenset(row[0] for row in distrust),

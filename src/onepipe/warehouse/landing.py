@@ -17,15 +17,15 @@ def land(db: Database, reading: Reading, run_id: str, segments: Sequence[Segment
     """Merge segments of opportunities; rows whose content is as stored write nothing."""
     fetched = _arrive(db, reading, segments)
     db.run(
-        """CREATE OR REPLACE TEMP TABLE changed AS
+        """CREATE OR REPLACE TEMP TABLE changed AS SELECT *, seq AS payload_seq FROM (
         SELECT a.source_id, a.payload, a.payload_hash, a.fetched_at, 'record' AS kind, 'source' AS origin,
-               NULL::TIMESTAMPTZ AS deleted_at, false AS completes, a.place AS seq, 0::BIGINT AS payload_seq,
-               c.row AS current_row
+               NULL::TIMESTAMPTZ AS deleted_at, false AS completes, c.row AS current_row,
+               $newest + row_number() OVER (ORDER BY a.place) AS seq
         FROM arrivals a
         LEFT JOIN (SELECT rowid AS row, source_id, payload_hash, is_deleted FROM store.current
                    WHERE connection = $connection) c USING (source_id)
-        WHERE c.row IS NULL OR c.payload_hash IS DISTINCT FROM a.payload_hash OR c.is_deleted""",
-        {"connection": reading.connection},
+        WHERE c.row IS NULL OR c.payload_hash IS DISTINCT FROM a.payload_hash OR c.is_deleted)""",
+        {"connection": reading.connection, "newest": _newest(db)},
     )
     problems = _unreadable(db, reading, run_id, segments)
     counts = Counts(fetched=fetched, problems=problems)
@@ -45,13 +45,13 @@ def land_reference(db: Database, reading: Reading, run_id: str, resource: str, s
     values = {"connection": reading.connection, "resource": resource}
     db.run(
         """CREATE OR REPLACE TEMP TABLE changed AS
-        SELECT a.source_id, a.payload, a.payload_hash, a.fetched_at, 'record' AS kind, a.place AS seq,
-               0::BIGINT AS payload_seq, r.payload_hash IS NULL AS is_new
-        FROM arrivals a
-        LEFT JOIN (SELECT record_id AS source_id, payload_hash FROM store.reference
+        SELECT a.source_id, a.payload, a.payload_hash, a.fetched_at, 'record' AS kind,
+               r.payload_hash IS NULL AS is_new, $newest + row_number() OVER (ORDER BY a.place) AS seq
+        FROM (SELECT *, row_number() OVER (ORDER BY place) AS position FROM arrivals) a
+        LEFT JOIN (SELECT record_id AS source_id, payload_hash, place AS position FROM store.reference
                    WHERE connection = $connection AND resource = $resource) r USING (source_id)
-        WHERE r.payload_hash IS DISTINCT FROM a.payload_hash""",
-        values,
+        WHERE r.payload_hash IS DISTINCT FROM a.payload_hash OR r.position <> a.position""",
+        values | {"newest": _newest(db)},
     )
     counts.new = db.one("SELECT count(*) FROM changed WHERE is_new")
     counts.changed = db.one("SELECT count(*) FROM changed WHERE NOT is_new")
@@ -60,18 +60,21 @@ def land_reference(db: Database, reading: Reading, run_id: str, resource: str, s
     _append_raw(db, reading, run_id, resource)
     db.run(
         "DELETE FROM store.reference WHERE connection = $connection AND resource = $resource "
-        "AND record_id IN (SELECT source_id FROM changed)",
+        "AND record_id IN (SELECT source_id FROM arrivals)",
         values,
     )
-    db.run("INSERT INTO store.reference SELECT $connection, $resource, source_id, payload_hash FROM changed", values)
+    db.run(
+        "INSERT INTO store.reference SELECT $connection, $resource, source_id, payload_hash, "
+        "row_number() OVER (ORDER BY place) FROM arrivals",
+        values,
+    )
     db.run("CREATE OR REPLACE TEMP VIEW source AS SELECT source_id, payload FROM arrivals")
     keep_stages(db, reading, resource)
     _exists(
         db,
         reading.connection,
         "SELECT source_id, (SELECT max(fetched_at) FROM arrivals) AS observed_at, false AS completes, "
-        "'record' AS kind, "
-        "NULL AS deleted_at, (SELECT max(seq) FROM changed) AS seq FROM store.current WHERE connection = $connection",
+        "'record' AS kind, NULL AS deleted_at, (SELECT max(seq) FROM changed) AS seq FROM store.current WHERE connection = $connection",
     )
     become_versions(db, reading, run_id, only_if_different=True)
     return counts
@@ -83,15 +86,16 @@ def land_details(db: Database, reading: Reading, run_id: str, detail: str, segme
     values = {"connection": reading.connection, "detail": detail}
     db.run(
         """CREATE OR REPLACE TEMP TABLE changed AS
-        SELECT a.source_id, a.payload, a.payload_hash, a.fetched_at, 'record' AS kind, a.place AS seq,
-               0::BIGINT AS payload_seq, d.payload_hash IS NULL AS is_new, b.source_id IS NOT NULL AS owed
+        SELECT a.source_id, a.payload, a.payload_hash, a.fetched_at, 'record' AS kind,
+               d.payload_hash IS NULL AS is_new, b.source_id IS NOT NULL AS owed,
+               $newest + row_number() OVER (ORDER BY a.place) AS seq
         FROM arrivals a
         LEFT JOIN (SELECT source_id, payload_hash FROM store.details
                    WHERE connection = $connection AND detail = $detail) d USING (source_id)
         LEFT JOIN (SELECT source_id FROM store.debts WHERE connection = $connection AND detail = $detail) b
                USING (source_id)
         WHERE d.payload_hash IS DISTINCT FROM a.payload_hash""",
-        values,
+        values | {"newest": _newest(db)},
     )
     counts.new = db.one("SELECT count(*) FROM changed WHERE is_new")
     counts.changed = db.one("SELECT count(*) FROM changed WHERE NOT is_new")
@@ -134,7 +138,8 @@ def land_deletions(
         db,
         reading.connection,
         "SELECT source_id, any_value(observed_at) AS observed_at, false AS completes, any_value(kind) AS kind, "
-        "coalesce(min(deleted_at), any_value(observed_at)) AS deleted_at, 0::BIGINT AS seq FROM told "
+        "coalesce(min(deleted_at), any_value(observed_at)) AS deleted_at, "
+        "$newest + row_number() OVER (ORDER BY source_id) AS seq FROM told "
         "WHERE source_id NOT IN (SELECT source_id FROM store.current WHERE connection = $connection AND is_deleted) "
         "GROUP BY source_id",
     )
@@ -146,7 +151,7 @@ def land_deletions(
     )
     counts.deleted = db.one("SELECT count(*) FROM changed")
     if counts.deleted:
-        _append_raw(db, reading, run_id, "opportunity", keep_payload=False)
+        _append_raw(db, reading, run_id, "opportunity", payload="NULL")
         become_versions(db, reading, run_id)
         db.run(
             "DELETE FROM store.debts WHERE connection = ? AND source_id IN (SELECT source_id FROM changed)",
@@ -199,22 +204,19 @@ def _exists(db: Database, connection: str, told: str) -> None:
               WHERE connection = $connection) c USING (source_id)
         JOIN store.raw r ON r.seq = c.payload_seq
         WHERE NOT c.is_deleted""",
-        {"connection": connection},
+        {"connection": connection, "newest": _newest(db)} if "$newest" in told else {"connection": connection},
     )
+
+
+def _newest(db: Database) -> int:
+    """The seq of the newest raw row; what is appended next counts on from it."""
+    return int(db.one("SELECT coalesce(max(seq), 0) FROM store.raw"))
 
 
 def _append_raw(
-    db: Database, reading: Reading, run_id: str, resource: str, owed: str = "false", keep_payload: bool = True
+    db: Database, reading: Reading, run_id: str, resource: str, owed: str = "false", payload: str = "payload"
 ) -> None:
-    """Append `changed` to store.raw and give its rows their seq."""
-    newest = db.one("SELECT coalesce(max(seq), 0) FROM store.raw")
-    own = ", payload_seq = $newest + place" if keep_payload else ""
-    db.run(
-        f"UPDATE changed SET seq = $newest + place{own} FROM "
-        "(SELECT rowid AS row, row_number() OVER (ORDER BY seq) AS place FROM changed) p WHERE changed.rowid = p.row",
-        {"newest": newest},
-    )
-    payload = "payload" if keep_payload else "NULL"
+    """Append `changed` to store.raw."""
     db.run(
         f"INSERT INTO store.raw SELECT $connection, $resource, source_id, kind, 'pull', {payload}, payload_hash, "
         f"fetched_at, $run_id, seq, {owed} FROM changed ORDER BY seq",

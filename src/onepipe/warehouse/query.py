@@ -131,7 +131,17 @@ def _one_statement(sql: str) -> tuple[str, bool]:
         raise UsageError("There is no SQL to run.", 'Write a query: onepipe sql "FROM opportunities LIMIT 5"')
     if len(statements) > 1:
         raise UsageError(f"These are {len(statements)} statements, and one is run at a time; nothing was run.")
-    return statements[0].query.strip().rstrip(";"), statements[0].type == duckdb.StatementType.SELECT
+    query = _without_semicolon(sql)
+    # 1.5 turns a PRAGMA into a SELECT, but only where it stands alone.
+    is_select = statements[0].type == duckdb.StatementType.SELECT and not query.lower().startswith("pragma")
+    return query, is_select
+
+
+def _without_semicolon(sql: str) -> str:
+    """The text up to a semicolon that is one: not in a string, a name or a comment. Tokens are placed by bytes."""
+    text = sql.lstrip("; \t\r\n").encode()
+    ends = [place for place, _ in duckdb.tokenize(text.decode()) if text[place : place + 1] == b";"]
+    return text[: ends[0]].decode() if ends else text.decode()
 
 
 def _names(columns: list[Column]) -> str:

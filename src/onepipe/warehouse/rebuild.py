@@ -64,7 +64,7 @@ def _one_version(db: Database, reading: Reading, version: int) -> None:
         "AND r.seq < x.until WHERE r.kind = 'record' AND r.resource <> 'opportunity' GROUP BY ALL"
     )
     read(db, reading, details)
-    db.run(f"INSERT INTO rebuilt {compose()}", composing(reading))
+    db.run(f"INSERT INTO rebuilt {compose(reading)}", composing(reading))
     db.run(
         "INSERT INTO unread SELECT source_id, payload_hash, p.field, p.value, p.reason FROM "
         "(SELECT x.source_id, x.payload_hash, unnest(f.problems) AS p FROM changed x JOIN fresh f USING (source_id))"
@@ -76,8 +76,9 @@ def _stages(db: Database, reading: Reading, resource: str) -> None:
         return
     values = {"connection": reading.connection, "resource": resource}
     db.run(
-        "CREATE OR REPLACE TEMP TABLE listed AS SELECT record_id AS source_id, arg_max(payload, seq) AS payload "
-        "FROM store.raw WHERE connection = $connection AND resource = $resource GROUP BY record_id",
+        "CREATE OR REPLACE TEMP TABLE listed AS SELECT r.record_id AS source_id, arg_max(r.payload, r.seq) AS payload "
+        "FROM store.raw r JOIN store.reference p USING (connection, resource, record_id) "
+        "WHERE r.connection = $connection AND r.resource = $resource GROUP BY r.record_id, p.place ORDER BY p.place",
         values,
     )
     db.run("CREATE OR REPLACE TEMP VIEW source AS SELECT * FROM listed")

@@ -134,7 +134,8 @@ CREATE TABLE store.unlisted (connection VARCHAR, source_id VARCHAR, asked_at TIM
 CREATE TABLE store.debts (connection VARCHAR, detail VARCHAR, source_id VARCHAR, since TIMESTAMPTZ);
 CREATE TABLE store.details (connection VARCHAR, detail VARCHAR, source_id VARCHAR,
                             payload VARCHAR USING COMPRESSION zstd, payload_hash VARCHAR);
-CREATE TABLE store.reference (connection VARCHAR, resource VARCHAR, record_id VARCHAR, payload_hash VARCHAR);
+CREATE TABLE store.reference (connection VARCHAR, resource VARCHAR, record_id VARCHAR, payload_hash VARCHAR,
+                              place BIGINT);
 CREATE TABLE store.mappings (connection VARCHAR, version VARCHAR, text VARCHAR, applied_at TIMESTAMPTZ);
 CREATE TABLE store.distrust (connection VARCHAR, fact VARCHAR, since TIMESTAMPTZ);
 CREATE TABLE store.fences (lease VARCHAR, number BIGINT);

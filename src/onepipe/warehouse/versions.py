@@ -66,7 +66,7 @@ def become_versions(db: Database, reading: Reading, run_id: str, only_if_differe
         return 0
     names = ", ".join(quoted(column.name) for column in KEPT)
     db.run("DELETE FROM store.current WHERE rowid IN (SELECT current_row FROM changed)")
-    db.run(f"INSERT INTO store.current ({names}) {compose()}", composing(reading))
+    db.run(f"INSERT INTO store.current ({names}) {compose(reading)}", composing(reading))
     olds = ", ".join(f"b.{quoted(column.name)}" for column in KEPT)
     db.run(
         f"INSERT INTO store.closed ({names}, valid_to) SELECT {olds}, c.valid_from FROM before b "
@@ -103,7 +103,7 @@ def read(db: Database, reading: Reading, details: str = "") -> None:
         raise AssertionError(f"the mapping of {reading.connection} made {answers} rows of {rows}")
 
 
-def compose(before: str = "before") -> str:
+def compose(reading: Reading) -> str:
     """The SELECT that makes full rows of `changed`, what it reads as (`fresh`), and the version before.
 
     valid_from is the CRM's updated_at, moved up to just after the previous version's and down to the time of
@@ -111,7 +111,7 @@ def compose(before: str = "before") -> str:
     day, else the day we saw the deal close, else, closed when first seen, the day of its updated_at.
     """
     mapped = ", ".join(f"f.{quoted(column.name)}" for column in MAPPED)
-    closed = f"f.status IN {CLOSED}"
+    differences = _differences(reading)
     was_closed = f"b.status IN {CLOSED}"
     wanted = (
         "CASE WHEN x.kind <> 'record' THEN x.deleted_at "
@@ -120,13 +120,15 @@ def compose(before: str = "before") -> str:
     return f"""
     SELECT $connection, $connector, x.source_id, {mapped},
            x.kind <> 'record', x.deleted_at, CASE WHEN x.kind <> 'record' THEN x.kind END,
-           CASE WHEN NOT {closed} THEN NULL
+           CASE WHEN f.status = 'open' THEN NULL
                 WHEN f.closed_day IS NOT NULL THEN f.closed_day
+                WHEN f.status IS NULL THEN NULL
                 WHEN {was_closed} THEN b.closed_on
                 WHEN b.source_id IS NOT NULL THEN (x.fetched_at AT TIME ZONE $timezone)::DATE
                 ELSE (f.updated_at AT TIME ZONE $timezone)::DATE END,
-           CASE WHEN NOT {closed} THEN NULL
+           CASE WHEN f.status = 'open' THEN NULL
                 WHEN f.closed_day IS NOT NULL THEN 'crm'
+                WHEN f.status IS NULL THEN NULL
                 WHEN {was_closed} THEN b.closed_on_evidence
                 WHEN b.source_id IS NOT NULL THEN 'observed'
                 WHEN f.updated_at IS NOT NULL THEN 'first_seen' END,
@@ -139,11 +141,11 @@ def compose(before: str = "before") -> str:
            CASE WHEN x.completes THEN b.recorded_at ELSE x.fetched_at END,
            coalesce(b.version, 0) + CASE WHEN x.completes THEN 0 ELSE 1 END,
            CASE WHEN b.source_id IS NULL OR (x.completes AND b.version = 1) THEN []::VARCHAR[]
-                WHEN x.completes THEN list_distinct(list_concat(b.changed_fields, {_differences()}))
-                ELSE {_differences()} END,
+                WHEN x.completes THEN list_distinct(list_concat(b.changed_fields, {differences}))
+                ELSE {differences} END,
            CASE WHEN x.completes THEN b.change_origin WHEN x.kind <> 'record' THEN 'deletion' ELSE x.origin END,
            CASE WHEN x.completes THEN b.seq ELSE x.seq END, x.payload_seq
-    FROM changed x JOIN fresh f USING (source_id) LEFT JOIN {before} b USING (source_id)"""
+    FROM changed x JOIN fresh f USING (source_id) LEFT JOIN before b USING (source_id)"""
 
 
 def composing(reading: Reading) -> dict[str, str | None]:
@@ -156,11 +158,18 @@ def composing(reading: Reading) -> dict[str, str | None]:
     }
 
 
-def _differences() -> str:
-    def differs(column: Column, now: str) -> str:
-        return f"CASE WHEN {now} IS DISTINCT FROM b.{quoted(column.name)} THEN {literal(column.name)} END"
+def _differences(reading: Reading) -> str:
+    """SQL: the names of the columns that differ from the version before; what drifts by itself does not count."""
+    nothing = literal("{" + ", ".join(f'"{name}": null' for name in reading.drifting) + "}")
 
-    cases = [differs(column, f"f.{quoted(column.name)}") for column in MAPPED]
+    def side(table: str, column: Column) -> str:
+        name = f"{table}.{quoted(column.name)}"
+        return f"json_merge_patch({name}, {nothing})" if column.name == "extra" and reading.drifting else name
+
+    cases = [
+        f"CASE WHEN {side('f', column)} IS DISTINCT FROM {side('b', column)} THEN {literal(column.name)} END"
+        for column in MAPPED
+    ]
     cases.append("CASE WHEN (x.kind <> 'record') IS DISTINCT FROM b.is_deleted THEN 'is_deleted' END")
     return f"list_filter([{', '.join(cases)}], lambda name: name IS NOT NULL)"
 

@@ -1,0 +1,85 @@
+"""Runs the examples that stand in a mapping file: what a CRM sends, and what must be read from it."""
+
+import json
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from onepipe.compile import select
+from onepipe.decode import long_numbers_quoted
+from onepipe.errors import Fault
+from onepipe.mapping import STAGE_TYPES, TYPES, Example, Mapping
+from onepipe.transform import macros
+
+Run = Callable[[str, dict[str, Any] | list[Any] | None], list[tuple[Any, ...]]]
+
+_GIVEN = {"connection": "example", "currency": None, "base_url": "https://example.test", "timezone": "UTC"}
+
+
+def check_examples(mapping: Mapping, run: Run) -> list[Fault]:
+    """A fault for every value that an example expects and the mapping does not read.
+
+    `run(sql, values)` executes one statement on a DuckDB that nobody else uses (in memory) and fetches all rows.
+    """
+    for statement in ("SET TimeZone = 'UTC'", *macros()):
+        run(statement, None)
+    return [fault for example in mapping.examples for fault in _check(mapping, example, run)]
+
+
+def _check(mapping: Mapping, example: Example, run: Run) -> list[Fault]:
+    _prepare(mapping, example, run)
+    names = ", ".join(_as_text(name) for name in example.out)
+    fields = "list_transform(problems, lambda problem: problem.field)"
+    row = run(f"SELECT {fields}, {names or 'NULL'} FROM ({select(mapping)})", _GIVEN | example.settings)[0]
+    faults = []
+    for name, read in zip(example.out, row[1:], strict=False):
+        place = (*example.place, "out", name)
+        wanted = _wanted(mapping, example, name, run)
+        if wanted != (json.loads(read) if read is not None and _is_json(name) else read):
+            faults.append(mapping.marks.fault(place, f"expected {_shown(wanted)}, read {_shown(read)}"))
+    if sorted(row[0]) != sorted(example.problems):
+        message = f"expected problems with {_listed(example.problems)}, found them with {_listed(row[0])}"
+        faults.append(mapping.marks.fault((*example.place, "problems"), message))
+    return faults
+
+
+def _prepare(mapping: Mapping, example: Example, run: Run) -> None:
+    columns = ", ".join(f"{name} {type_}" for name, type_ in {"connection": "VARCHAR", **STAGE_TYPES}.items())
+    run(f"CREATE OR REPLACE TEMP TABLE stages ({columns})", None)
+    for stage in example.stages:
+        values = [_GIVEN["connection"], *(stage.get(name) for name in STAGE_TYPES)]
+        run(f"INSERT INTO stages VALUES ({', '.join('?' * len(values))})", values)
+    details = "".join(f", detail_{name} VARCHAR" for name in mapping.details)
+    run(f"CREATE OR REPLACE TEMP TABLE source (source_id VARCHAR, payload VARCHAR{details})", None)
+    sent = example.sent if isinstance(example.sent, str) else json.dumps(example.sent, ensure_ascii=False)
+    payload = long_numbers_quoted(sent.encode()).decode()
+    fetched = [json.dumps(example.details[name]) if name in example.details else None for name in mapping.details]
+    run(f"INSERT INTO source VALUES ({', '.join('?' * (2 + len(fetched)))})", ["example", payload, *fetched])
+
+
+def _wanted(mapping: Mapping, example: Example, name: str, run: Run) -> Any:
+    """What an example expects, in the form a column is fetched in; numbers exactly as they are written."""
+    if example.out[name] is None or _is_json(name):
+        return example.out[name]
+    text = mapping.marks.texts.get((*example.place, "out", name), str(example.out[name]))
+    try:
+        return run(f"SELECT CAST(CAST(? AS {TYPES[name]}) AS VARCHAR)", [text])[0][0]
+    except Exception as error:  # the driver's own error classes are known to one room only
+        return f"{text} ({str(error).splitlines()[0]})"
+
+
+def _is_json(name: str) -> bool:
+    return TYPES.get(name, "JSON") in ("JSON", "VARCHAR[]")
+
+
+def _as_text(name: str) -> str:
+    return f'to_json("{name}")::VARCHAR' if _is_json(name) else f'"{name}"::VARCHAR'
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)) or "nothing"
