@@ -2,8 +2,8 @@
 
     python benchmarks/pull.py --dlt-python /tmp/dltvenv/bin/python
 
-Every measurement is a process of its own, so that start-up and memory are its own too. "inside" is from the start of the
-run to the published rows, "whole" the process from start to end, "cpu" its user and system time with that of its
+Every measurement is a process of its own, so that start-up and memory are its own too. "inside" is from the start of
+the run to the published rows, "whole" the process from start to end, "cpu" its user and system time with that of its
 children, "peak" its largest resident memory. Rounds are interleaved; what is printed are medians.
 """
 
@@ -161,10 +161,7 @@ class Bench:
             for loader in ("default", "parquet") if self.dlt_python else ():
                 peer = Dlt(self.folder / "dlt", self.base(self.dlt_rows), self.dlt_python or "", loader)
                 found.setdefault(peer.name, []).append(self.three(peer, self.dlt_rows))
-        print(
-            "\n| first load | rows | rows/s | inside s | whole s | cpu us/row | peak MB | no change s | 1,000 changes s |"
-        )
-        print("|---|---|---|---|---|---|---|---|---|")
+        print("\n|", " | ".join(COLUMNS), "|\n|" + "---|" * len(COLUMNS))
         rates = {}
         for name, rounds in found.items():
             first, *others = (median(list(runs)) for runs in zip(*rounds, strict=True))
@@ -184,9 +181,7 @@ class Bench:
             serial.append(Onepipe(self.folder / "serial", self.base(rows, 100), serial=True).run())
             ahead.append(Onepipe(self.folder / "ahead", self.base(rows, 100)).run())
         one, many = median(serial).inside, median(ahead).inside
-        print(
-            f"\n100 ms an answer, {rows:,} rows: one after the other {one:.2f} s, ahead {many:.2f} s: {one / many:.1f} x"
-        )
+        print(f"\n100 ms an answer, {rows:,} rows: serial {one:.2f} s, ahead {many:.2f} s: {one / many:.1f} x")
 
     def memory(self) -> None:
         """Peak memory must not grow with the number of rows."""
@@ -205,6 +200,17 @@ class Bench:
         print(f"1,000 changes into ten times the rows: {seconds[1_000_000] / seconds[100_000]:.1f} x the time")
 
 
+COLUMNS = (
+    "first load",
+    "rows",
+    "rows/s",
+    "inside s",
+    "whole s",
+    "cpu us/row",
+    "peak MB",
+    "no change s",
+    "1,000 changes s",
+)
 NAMES = ("first load", "no change", "1,000 changes")
 
 

@@ -180,7 +180,7 @@ async def serve(rows: int, port: int) -> None:
 
 if __name__ == "__main__":
     with suppress(ImportError):
-        import uvloop
+        import uvloop  # type: ignore[import-not-found]
 
         uvloop.install()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

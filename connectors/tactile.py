@@ -119,7 +119,7 @@ class Tactile(Connector):
     @read
     def options(self) -> Answer:
         """The users, and the statuses, types and sources by id."""
-        return self.http.get(f"{OPPORTUNITIES}/options")
+        return self.http.get(f"{OPPORTUNITIES}/options", gone=True)
 
     def _opportunities(self, window: Window) -> Iterator[Page]:
         bounds = {"updated_after": utc(window.since, STAMP), "updated_before": utc(window.until, STAMP)}

@@ -57,15 +57,14 @@ class Publisher:
         began = self.clock()
         self._changed.clear()
         try:
-            done = self.copy()
+            if not self.copy():
+                return
         except OnepipeError as error:
             self._changed.set()
             logs.get().error("the warehouse was not published", kind=error.kind, error=error.message, hint=error.hint)
-            done = False
-        took = self.clock() - began
-        self._rested = self.clock() + max(REST, REST_PER_COPY * took)
-        if done:
-            logs.get().info("published", seconds=round(took, 2))
+        else:
+            logs.get().info("published", seconds=round(self.clock() - began, 2))
+        self._rested = self.clock() + max(REST, REST_PER_COPY * (self.clock() - began))
 
 
 class Daemon:
@@ -87,7 +86,8 @@ class Daemon:
             scheduler = self._schedule()
             scheduler.start()
             logs.get().info("daemon started", pid=os.getpid(), connections=len(scheduler.get_jobs()))
-            self._publisher.changed()  # a run that was killed may have committed and not published
+            if self._project.warehouse.path.exists():
+                self._publisher.changed()  # a run that was killed may have committed and not published
             while not self._stop.wait(0.5):
                 if self._publisher.due():
                     self._publisher.publish()

@@ -9,6 +9,7 @@ from onepipe.sandbox import Sandbox
 from tests.cli.place import Place, connection, write
 
 ROWS = 12
+CAPSULE = {"labels": {"client": "Acme"}, "settings": {"details": False}}
 
 
 @pytest.fixture(scope="session")
@@ -21,7 +22,7 @@ def crms() -> Iterator[Sandbox]:
 @pytest.fixture
 def place(tmp_path: Path, crms: Sandbox) -> Place:
     """A project with both, never synced."""
-    write(tmp_path, connection(crms, "administrate"), connection(crms, "capsule", labels={"client": "Acme"}))
+    write(tmp_path, connection(crms, "administrate"), connection(crms, "capsule", **CAPSULE))
     return Place(tmp_path)
 
 
@@ -29,7 +30,7 @@ def place(tmp_path: Path, crms: Sandbox) -> Place:
 def synced(tmp_path_factory: pytest.TempPathFactory, crms: Sandbox) -> Place:
     """A project with both, synced once; only to be read."""
     folder = tmp_path_factory.mktemp("synced")
-    write(folder, connection(crms, "administrate"), connection(crms, "capsule", labels={"client": "Acme"}))
+    write(folder, connection(crms, "administrate"), connection(crms, "capsule", **CAPSULE))
     told = Place(folder).run("sync")
     assert 0 == told.code, told.err
     return Place(folder)

@@ -68,7 +68,7 @@ def account(close: ExitStack) -> Callable[..., Account]:
 
 @pytest.fixture
 def stranger(close: ExitStack) -> Callable[..., Account]:
-    """Makes an account in a CRM written for one test: `stranger("capsule", answer)`, where answer(asked) gives the body.
+    """Makes an account in a CRM written for one test: `stranger("capsule", answer)`; answer(asked) gives the body.
 
     A body is text, or what JSON can hold; (status, body) or a Told where it is not 200.
     """

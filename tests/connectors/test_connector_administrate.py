@@ -51,7 +51,7 @@ def test_a_list_whose_order_is_not_believed_is_read_by_number(account: Make) -> 
 def test_a_server_that_ignores_the_key_is_noticed(stranger: Make) -> None:
     """A list that gives its first page whatever the key ends as PagingLoop, never as complete, never endless."""
     rows = [{"id": number} for number in range(1, 101)]
-    acme = stranger("administrate", lambda asked: rows)
+    acme = stranger("administrate", lambda _: rows)
     with pytest.raises(PagingLoop):
         acme.ids()
 
@@ -100,5 +100,5 @@ def test_what_a_delete_answers_is_not_read_as_alive(account: Make) -> None:
 def test_counts_come_from_the_header(stranger: Make) -> None:
     """The count is the header's total, None where it is missing or no number."""
     answers = iter([{"X-Pagination-Total": "230"}, {}, {"X-Pagination-Total": "many"}])
-    acme = stranger("administrate", lambda asked: Told(200, b"[]", next(answers)))
+    acme = stranger("administrate", lambda _: Told(200, b"[]", next(answers)))
     assert [230, None, None] == [acme.connector.count() for _ in range(3)]

@@ -32,7 +32,7 @@ def test_an_error_inside_200_is_an_error(
     stranger: Make, key: str, text: str, kind: type[OnepipeError], shape: int
 ) -> None:
     """The status word decides, whatever the shape of the messages; the words reach the user."""
-    acme = stranger("tactile", lambda asked: {"status": "error", **shapes(key, text)[shape]})
+    acme = stranger("tactile", lambda _: {"status": "error", **shapes(key, text)[shape]})
     for verb in (acme.ids, acme.connector.count, lambda: acme.connector.get("1", None)):
         with pytest.raises(kind, match=text):
             verb()
@@ -42,7 +42,7 @@ def test_an_error_inside_200_is_an_error(
 @pytest.mark.parametrize("shape", [0, 1, 2])
 def test_gone_is_said_inside_200(stranger: Make, text: str, shape: int) -> None:
     """A record that does not exist, or may not be seen any more, is Gone; a list that says so is not."""
-    acme = stranger("tactile", lambda asked: {"status": "error", **shapes("_0", text)[shape]})
+    acme = stranger("tactile", lambda _: {"status": "error", **shapes("_0", text)[shape]})
     with pytest.raises(Gone):
         acme.connector.get("1234", None)
     with pytest.raises(BadPayload):
@@ -140,7 +140,7 @@ def test_numbers_may_come_as_text(stranger: Make) -> None:
     def answer(asked: Asked) -> Any:
         if asked.path != "/opportunities":
             return 404, {}
-        start = 2 * (int(asked.query["page"]) - 1)
+        start = 2 * (int(asked.query.get("page", 1)) - 1)
         rows = [{"id": str(number)} for number in range(1, 6)][start : start + 2]
         return {"status": "success", "opportunities": rows, "num_pages": "3", "total": "5"}
 

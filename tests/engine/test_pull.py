@@ -132,9 +132,7 @@ def test_a_killed_first_load_goes_on_behind_the_last_durable_page(tmp_path: Path
 
 
 def _pages(sandbox: Sandbox) -> list[str]:
-    return [
-        entry.query["id__gt"] for entry in list(sandbox["administrate"].log) if "id__gt" in entry.query
-    ]
+    return [entry.query["id__gt"] for entry in list(sandbox["administrate"].log) if "id__gt" in entry.query]
 
 
 def test_two_processes_do_not_pull_one_connection(tmp_path: Path) -> None:

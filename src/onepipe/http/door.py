@@ -192,8 +192,9 @@ class Http:
         wire = self._reads if asked.method in ("GET", "HEAD") else self._writes
         got = wire.send(asked.method, asked.line, asked.headers, asked.body, until)
         if isinstance(got, Lost):
-            error = BadPayload if got.cut else Unavailable
-            return Verdict(self._clean(error(f"{asked}: {got.reason}.")), again=not got.final)
+            said = f"{asked}: {got.reason}."
+            error = BadPayload(said) if got.cut else Unavailable(said, sent=got.sent)
+            return Verdict(self._clean(error), again=not got.final)
         content = self._redact.answer(got.content, thorough=got.status >= 300)
         answer = Answer(got.status, got.headers, content, asked.path, datetime.fromtimestamp(self._clock(), UTC))
         self._note(answer)

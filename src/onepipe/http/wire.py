@@ -1,5 +1,6 @@
 """The only place that touches httpx: one request out, one whole answer in, or the reason why not."""
 
+import logging
 import ssl
 import threading
 import urllib.request
@@ -14,6 +15,9 @@ import httpx
 
 from onepipe.http.answer import Headers
 from onepipe.http.paths import Origin
+
+# At DEBUG it would write the headers of every answer, in which a CRM may echo a token.
+logging.getLogger("httpcore").setLevel(logging.INFO)
 
 LARGEST = 256 * 1024 * 1024
 """An answer that grows beyond this many bytes, packed or not, is given up."""

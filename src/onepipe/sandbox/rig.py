@@ -20,7 +20,7 @@ TYPED = {
 
 
 def rig_for(connector: type[Connector], path: Path) -> Rig:
-    """The rig for a connector file: the fake it brings along, else the simulated CRM of its name. Raises ConfigError."""
+    """The rig of a connector file: the fake it brings along, else the simulated CRM of its name. Raises ConfigError."""
     try:
         return rig_beside(connector, path)
     except ConfigError:

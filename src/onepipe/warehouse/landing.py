@@ -44,38 +44,39 @@ def land_reference(db: Database, reading: Reading, run_id: str, resource: str, s
     counts = Counts(fetched=_arrive(db, reading, segments))
     values = {"connection": reading.connection, "resource": resource}
     db.run(
-        """CREATE OR REPLACE TEMP TABLE changed AS
-        SELECT a.source_id, a.payload, a.payload_hash, a.fetched_at, 'record' AS kind,
-               r.payload_hash IS NULL AS is_new, $newest + row_number() OVER (ORDER BY a.place) AS seq
-        FROM (SELECT *, row_number() OVER (ORDER BY place) AS position FROM arrivals) a
-        LEFT JOIN (SELECT record_id AS source_id, payload_hash, place AS position FROM store.reference
-                   WHERE connection = $connection AND resource = $resource) r USING (source_id)
-        WHERE r.payload_hash IS DISTINCT FROM a.payload_hash OR r.position <> a.position""",
-        values | {"newest": _newest(db)},
+        """CREATE OR REPLACE TEMP TABLE listed AS
+        SELECT a.*, 'record' AS kind, r.payload_hash AS hash_before, r.place AS position_before
+        FROM (SELECT * EXCLUDE (kind), row_number() OVER (ORDER BY place) AS position FROM arrivals) a
+        LEFT JOIN (SELECT * FROM store.reference WHERE connection = $connection AND resource = $resource) r
+               ON r.record_id = a.source_id""",
+        values,
     )
-    counts.new = db.one("SELECT count(*) FROM changed WHERE is_new")
-    counts.changed = db.one("SELECT count(*) FROM changed WHERE NOT is_new")
-    if not counts.new and not counts.changed:
+    db.run(
+        "CREATE OR REPLACE TEMP TABLE changed AS SELECT *, $newest + row_number() OVER (ORDER BY place) AS seq "
+        "FROM listed WHERE hash_before IS DISTINCT FROM payload_hash",
+        {"newest": _newest(db)},
+    )
+    counts.new = db.one("SELECT count(*) FROM changed WHERE hash_before IS NULL")
+    counts.changed = db.one("SELECT count(*) FROM changed WHERE hash_before IS NOT NULL")
+    if not db.one("SELECT count(*) FROM listed WHERE position IS DISTINCT FROM position_before") and not counts.changed:
         return counts
     _append_raw(db, reading, run_id, resource)
     db.run(
         "DELETE FROM store.reference WHERE connection = $connection AND resource = $resource "
-        "AND record_id IN (SELECT source_id FROM arrivals)",
+        "AND record_id IN (SELECT source_id FROM listed)",
         values,
     )
     db.run(
-        "INSERT INTO store.reference SELECT $connection, $resource, source_id, payload_hash, "
-        "row_number() OVER (ORDER BY place) FROM arrivals",
+        "INSERT INTO store.reference SELECT $connection, $resource, source_id, payload_hash, position FROM listed",
         values,
     )
-    db.run("CREATE OR REPLACE TEMP VIEW source AS SELECT source_id, payload FROM arrivals")
+    db.run("CREATE OR REPLACE TEMP VIEW source AS SELECT source_id, payload FROM listed ORDER BY position")
     keep_stages(db, reading, resource)
-    _exists(
-        db,
-        reading.connection,
-        "SELECT source_id, (SELECT max(fetched_at) FROM arrivals) AS observed_at, false AS completes, "
-        "'record' AS kind, NULL AS deleted_at, (SELECT max(seq) FROM changed) AS seq FROM store.current WHERE connection = $connection",
+    told = (
+        "SELECT source_id, (SELECT max(fetched_at) FROM listed) AS observed_at, false AS completes, 'record' AS kind, "
+        "NULL AS deleted_at, (SELECT max(seq) FROM store.raw) AS seq FROM store.current WHERE connection = $connection"
     )
+    _exists(db, reading.connection, told)
     become_versions(db, reading, run_id, only_if_different=True)
     return counts
 
