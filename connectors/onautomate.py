@@ -85,7 +85,7 @@ class OnAutomate(Connector):
                 return json_record(self.opportunity(pipeline_id=pipeline, id=record_id).content, stamp="updatedAt")
             except Gone:  # it may have moved
                 continue
-        raise Gone(f"no pipeline has the opportunity {record_id}")
+        raise Gone(f"no pipeline has the opportunity {record_id}", evidence="absent")
 
     @read
     def pipelines(self) -> bytes:

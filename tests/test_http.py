@@ -5,6 +5,7 @@ import io
 import logging
 import re
 import socket
+import ssl
 import threading
 import time
 import traceback
@@ -15,6 +16,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -31,7 +33,8 @@ from onepipe.errors import (
     WriteRefused,
 )
 from onepipe.http import Answer, Budget, Gate, Http, part
-from onepipe.http.wire import Timeouts
+from onepipe.http.paths import origin
+from onepipe.http.wire import Timeouts, _proxy
 
 TOKEN = "tok+en/with=odd&signs-0123456789"
 PASSWORD = "p4ss word/with+signs"
@@ -734,3 +737,65 @@ def test_what_is_printed_of_a_door() -> None:
     out = io.StringIO()
     print(http, [http], file=out)
     assert "Http(https://acme.example.com/v1) [Http(https://acme.example.com/v1)]\n" == out.getvalue()
+
+
+# TLS and proxies
+
+# Made for this test alone: a key that protects nothing, and its own certificate for localhost, 2020 to 2120.
+LOCALHOST = """
+-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQguODaDWkDjQ6am7Jr
+U0Kq3MQLjMCwa2G2XfRotZvkb8ShRANCAAQWJ90K4iIV4e/j2/5HB0hdN2GsTXcy
+wiRj/8wRaBBXuycaBirtIMdGHCeKpc0jvofwPvA9DzpXIh6Il2+QQhRb
+-----END PRIVATE KEY-----
+-----BEGIN CERTIFICATE-----
+MIIBZDCCAQqgAwIBAgIBATAKBggqhkjOPQQDAjAUMRIwEAYDVQQDDAlsb2NhbGhv
+c3QwIBcNMjAwMTAxMDAwMDAwWhgPMjEyMDAxMDEwMDAwMDBaMBQxEjAQBgNVBAMM
+CWxvY2FsaG9zdDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABBYn3QriIhXh7+Pb
+/kcHSF03YaxNdzLCJGP/zBFoEFe7JxoGKu0gx0YcJ4qlzSO+h/A+8D0POlciHoiX
+b5BCFFujSzBJMBoGA1UdEQQTMBGCCWxvY2FsaG9zdIcEfwAAATAMBgNVHRMEBTAD
+AQH/MB0GA1UdDgQWBBS+a8mHaHG5KY6KNBGdzt7oM6NgRzAKBggqhkjOPQQDAgNI
+ADBFAiEAyZZwGfFUEHrnmlOiZyVR5V5ETxYHcWIq3OgN+Q9872sCIAY/FODb3eGJ
+yX1qtVGmYEShv7yNM9dp2xo+UUIyENBq
+-----END CERTIFICATE-----
+"""
+
+
+@pytest.fixture
+def secure(crm: Crm, tmp_path: Path) -> tuple[str, ssl.SSLContext]:
+    """The server behind TLS, and a client's context that trusts its certificate."""
+    pem = tmp_path / "localhost.pem"
+    pem.write_text(LOCALHOST.strip())
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    crm.socket = context.wrap_socket(crm.socket, server_side=True)
+    return f"https://localhost:{crm.server_port}", ssl.create_default_context(cafile=str(pem))
+
+
+def test_a_certificate_that_nobody_vouches_for_is_refused(crm: Crm, secure: tuple[str, ssl.SSLContext]) -> None:
+    """TLS is verified: the connection fails at once, before a credential is sent."""
+    http = Http(secure[0], auth=("user", PASSWORD))
+    with pytest.raises(Unavailable, match="CERTIFICATE_VERIFY_FAILED") as caught:
+        http.get("/x")
+    assert (False, 1, []) == (caught.value.sent, http.requests, crm.seen)
+
+
+def test_a_trusted_certificate_is_read(
+    crm: Crm, secure: tuple[str, ssl.SSLContext], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over TLS a read is like any other, time limits included."""
+    url, trusted = secure
+    monkeypatch.setattr("onepipe.http.wire._trusted", lambda: trusted)
+    crm.says("/slow", Reply(play=drips))
+    with Http(url, timeouts=BRIEF) as http:
+        assert b'{"ok":true}' == http.get("/x").content
+        with pytest.raises(Unavailable, match="within the time allowed"):
+            http.get("/slow")
+
+
+def test_proxies_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """HTTPS_PROXY and NO_PROXY are respected."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example.com:3128")
+    monkeypatch.setenv("NO_PROXY", "inside.example.com")
+    assert "http://proxy.example.com:3128" == _proxy(origin("https://acme.example.com"))
+    assert None is _proxy(origin("https://inside.example.com"))

@@ -15,7 +15,7 @@ from onepipe.paging.ahead import Ahead
 from onepipe.records import Record
 
 Change = tuple[str, int, int]
-BRISK = settings(max_examples=120, deadline=None, derandomize=True, database=None)
+BRISK = settings(max_examples=80, deadline=None, derandomize=True, database=None)
 
 
 def record(name: str, version: int = 0) -> Record:

@@ -112,8 +112,9 @@ def test_gone_is_what_every_pipeline_refuses(account: Make, status: int) -> None
     record = next(record for page in acme.connector.pull("opportunity", Window()) for record in page.records)
     acme.crm.delete(record.id)
     acme.asked()
-    with pytest.raises(Gone):
+    with pytest.raises(Gone) as raised:
         acme.connector.get(record.id, record.payload)
+    assert "absent" == raised.value.evidence
     asked = [path for path, _ in acme.asked() if path.endswith(record.id)]
     assert len(acme.crm.pipelines) == len(asked) == len(set(asked))
 

@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -36,7 +36,7 @@ def opportunities(crm: Crm, currency: str | None = None, details: bool = True) -
     for key in crm.records:
         record = sent(crm, key)
         row = {**NOTHING, **READERS[crm.name](record, crm, details)}
-        row["currency"] = row["currency"] or currency
+        row["currency"] = row["currency"] or (currency.upper() if currency else None)
         rows[str(key)] = row
     return rows
 
@@ -90,26 +90,28 @@ def text(value: Any) -> str | None:
 
 
 def money(value: Any) -> Decimal | None:
-    """DECIMAL(18,4), never rounded."""
-    if text(value) is None:
+    """DECIMAL(18,4), never rounded; what the column cannot hold, or is no number, cannot be read."""
+    try:
+        exact = Decimal(str(value))
+        return exact.quantize(Decimal("0.0001")) if exact == exact.quantize(Decimal("0.0001")) else None
+    except InvalidOperation:
         return None
-    exact = Decimal(str(value))
-    assert exact == exact.quantize(Decimal("0.0001")), f"{value} is finer than the column"
-    return exact.quantize(Decimal("0.0001"))
 
 
 def percent(value: Any) -> Decimal | None:
-    """Percent as a fraction of one."""
-    return None if text(value) is None else (Decimal(str(value)) / 100).quantize(Decimal("0.0001"))
+    """Percent as a fraction of one; more than all of it cannot be read."""
+    share = money(value)
+    return (share / 100).quantize(Decimal("0.0001")) if share is not None and 0 <= share <= 100 else None
 
 
 def day(value: str | None) -> date | None:
     """A calendar date, also one printed as midnight, in no zone."""
-    if text(value) is None:
+    if value is None or re.fullmatch(r"\d{4}-\d\d-\d\d(T00:00:00Z)?", value) is None:
         return None
-    assert value is not None
-    assert re.fullmatch(r"\d{4}-\d\d-\d\d(T00:00:00Z)?", value), f"{value} is no calendar date"
-    return date.fromisoformat(value[:10])
+    try:
+        return date.fromisoformat(value[:10])
+    except ValueError:
+        return None
 
 
 def instant(value: str | None) -> datetime | None:

@@ -50,6 +50,7 @@ def breaches(desk: Desk, old: Picture, new: Picture, report: RunReport) -> Itera
     yield from (f"{key}: a row was removed" for key in old.opportunities.keys() - new.opportunities.keys())
     if old.raw != new.raw[: len(old.raw)]:
         yield "raw.records was not appended to, but changed"
+    yield from (f"{row}: a problem was rewritten" for row in old.problems if row not in new.problems)
     told = {(row["connection"], row["record_id"]): row for row in new.raw_of(report.run_id) if is_observation(row)}
     for key, row in new.opportunities.items():
         before, versions = old.history.get(key, []), new.history[key]
@@ -133,19 +134,24 @@ def begins(before: Row | None, row: Row) -> datetime:
 
 def changed(before: Row | None, row: Row) -> list[str]:
     """The mapped columns, and is_deleted, that differ from the version before."""
-    return [name for name in (*COLUMNS, "is_deleted") if before and before[name] != row[name]]
+    if before is None:
+        return []
+    plain = [name for name in (*COLUMNS, "is_deleted") if name != "extra" and before[name] != row[name]]
+    return plain + ["extra"] * (as_digits(before["extra"]) != as_digits(row["extra"]))
 
 
 def closing(desk: Desk, key: Key, before: Row | None, row: Row) -> tuple[date | None, str | None]:
     """The day a deal closed, and how we know."""
     zone = ZoneInfo(desk.zone)
-    if row["status"] not in KNOWN_STATUS:
+    if row["status"] == "open":
         return None, None
     if row["is_deleted"] and before:
         return before["closed_on"], before["closed_on_evidence"]
     own = desk.own_closing_day(key)
     if own is not None:
         return own, "crm"
+    if row["status"] is None:
+        return None, None
     if before is None:
         at = row["updated_at"]
         return (at.astimezone(zone).date(), "first_seen") if at else (None, None)

@@ -17,7 +17,6 @@ Edit = tuple[Key, str]
 NAMES = ("Straße 12", "世界", "  padded ", "line\nbreak", 'say "hi" & <go>', "null", "0", "🚀", "back\\slash", "O'Neil")
 AMOUNTS = (None, Decimal("0"), Decimal("0.01"), Decimal("1234.5"), Decimal("99999999.99"), Decimal("70"))
 CURRENCIES = ("EUR", "USD", "GBP")
-COMPLETE_READS = ("onautomate", "overplane")  # every run reads everything
 
 
 def step(desk: Desk, random: Random) -> Edit:
@@ -35,8 +34,11 @@ def step(desk: Desk, random: Random) -> Edit:
     if what == "delete":
         crm.delete(key)
         return (name, str(key)), "run" if name == "capsule" else "sweep"
-    crm.update(key, silently=what == "silent", **fields(crm, random))
-    return (name, str(key)), "sweep" if what == "silent" or hidden else "run"
+    changes = fields(crm, random)
+    crm.update(key, silently=what == "silent", **changes)
+    if what == "silent":
+        return (name, str(key)), "full" if "lost_reasons" in changes else "sweep"
+    return (name, str(key)), "sweep" if hidden else "run"
 
 
 def fields(crm: Any, random: Random) -> dict[str, Any]:

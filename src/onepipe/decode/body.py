@@ -17,7 +17,7 @@ def body_of(content: bytes) -> bytes:
         content = _unpacked(content)
     if content[:3] == _BOM:
         content = content[3:]
-    if not content.strip():
+    if not content or content.isspace():
         raise BadPayload("The answer has an empty body where data was promised.")
     return content
 
@@ -28,6 +28,8 @@ def _unpacked(content: bytes) -> bytes:
         text = unpacker.decompress(content, UNPACKED_LIMIT)
     except zlib.error as error:
         raise BadPayload(f"The answer is marked as gzip and cannot be unpacked ({error}).") from None
+    if unpacker.unconsumed_tail:
+        raise BadPayload(f"The answer unpacks to more than {UNPACKED_LIMIT >> 20} MB.")
     if not unpacker.eof:
-        raise BadPayload("The answer is gzip and was cut short, or unpacks to more than a page can hold.")
+        raise BadPayload("The answer is gzip and was cut short.")
     return text

@@ -153,7 +153,7 @@ def settle(db: Database, connection: str, complete: bool, now: datetime) -> None
     db.run(
         "UPDATE coverage SET live_count = (SELECT count(*) FROM store.current WHERE connection = $connection "
         "AND NOT is_deleted), history_from = coalesce(history_from, $now::TIMESTAMPTZ), details_through = coalesce("
-        "(SELECT min(since) FROM store.debts WHERE connection = $connection), $now::TIMESTAMPTZ) "
+        "(SELECT min(since) FROM store.debts WHERE connection = $connection AND completes), $now::TIMESTAMPTZ) "
         "WHERE connection = $connection",
         values,
     )

@@ -37,10 +37,10 @@ def forgive(db: Database, connection: str, details: Sequence[str]) -> None:
 
 
 def owe_all(db: Database, connection: str, details: Sequence[str], now: datetime) -> None:
-    """Owe every live record's details again: what `--full` means for sub-requests."""
+    """Ask for every live record's details again (`--full`): what differs then is a change, it completes nothing."""
     for detail in details:
         db.run(
-            "INSERT INTO store.debts SELECT connection, $detail, source_id, $now FROM store.current "
+            "INSERT INTO store.debts SELECT connection, $detail, source_id, $now, false FROM store.current "
             "WHERE connection = $connection AND NOT is_deleted AND source_id NOT IN "
             "(SELECT source_id FROM store.debts WHERE connection = $connection AND detail = $detail)",
             {"connection": connection, "detail": detail, "now": as_text(now)},

@@ -88,12 +88,12 @@ def land_details(db: Database, reading: Reading, run_id: str, detail: str, segme
     db.run(
         """CREATE OR REPLACE TEMP TABLE changed AS
         SELECT a.source_id, a.payload, a.payload_hash, a.fetched_at, 'record' AS kind,
-               d.payload_hash IS NULL AS is_new, b.source_id IS NOT NULL AS owed,
+               d.payload_hash IS NULL AS is_new, coalesce(b.completes, false) AS owed,
                $newest + row_number() OVER (ORDER BY a.place) AS seq
         FROM arrivals a
         LEFT JOIN (SELECT source_id, payload_hash FROM store.details
                    WHERE connection = $connection AND detail = $detail) d USING (source_id)
-        LEFT JOIN (SELECT source_id FROM store.debts WHERE connection = $connection AND detail = $detail) b
+        LEFT JOIN (SELECT source_id, completes FROM store.debts WHERE connection = $connection AND detail = $detail) b
                USING (source_id)
         WHERE d.payload_hash IS DISTINCT FROM a.payload_hash""",
         values | {"newest": _newest(db)},
@@ -233,7 +233,7 @@ def _owe_details(db: Database, reading: Reading) -> None:
             "AND source_id IN (SELECT source_id FROM changed)",
             values,
         )
-        db.run("INSERT INTO store.debts SELECT $connection, $detail, source_id, fetched_at FROM changed", values)
+        db.run("INSERT INTO store.debts SELECT $connection, $detail, source_id, fetched_at, true FROM changed", values)
 
 
 def _unreadable(db: Database, reading: Reading, run_id: str, segments: Sequence[Segment]) -> int:

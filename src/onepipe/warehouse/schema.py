@@ -131,7 +131,7 @@ CREATE TABLE store.slices (connection VARCHAR, slice VARCHAR, kind VARCHAR, lo T
                            resume VARCHAR, merged_to BIGINT, fetched BIGINT, started_at TIMESTAMPTZ, resumed BOOLEAN);
 CREATE TABLE store.seen (connection VARCHAR, slice VARCHAR, source_id VARCHAR);
 CREATE TABLE store.unlisted (connection VARCHAR, source_id VARCHAR, asked_at TIMESTAMPTZ);
-CREATE TABLE store.debts (connection VARCHAR, detail VARCHAR, source_id VARCHAR, since TIMESTAMPTZ);
+CREATE TABLE store.debts (connection VARCHAR, detail VARCHAR, source_id VARCHAR, since TIMESTAMPTZ, completes BOOLEAN);
 CREATE TABLE store.details (connection VARCHAR, detail VARCHAR, source_id VARCHAR,
                             payload VARCHAR USING COMPRESSION zstd, payload_hash VARCHAR);
 CREATE TABLE store.reference (connection VARCHAR, resource VARCHAR, record_id VARCHAR, payload_hash VARCHAR,
