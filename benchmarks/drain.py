@@ -12,8 +12,8 @@ if __name__ == "__main__":
     parser.add_argument("rows", type=int)
     asked = parser.parse_args()
     with Http(asked.base_url, query={"api_token": "invented"}) as http:
-        began, cpu, size = time.perf_counter(), time.process_time(), 0
+        began, size = time.perf_counter(), 0
         for page in range(1, -(-asked.rows // 100) + 1):
             size += len(http.get("/opportunities", limit=100, page=page).content)
         seconds = time.perf_counter() - began
-    print(json.dumps({"inside": seconds, "inside_cpu": time.process_time() - cpu, "rows": asked.rows, "bytes": size}))
+    print(json.dumps({"inside": seconds, "rows": asked.rows, "bytes": size}))

@@ -49,7 +49,7 @@ class Run:
 
     @classmethod
     def of(cls, *command: object) -> "Run":
-        """Run a command whose last line says what it did inside. Raises CalledProcessError."""
+        """Run a command whose last line says what it did inside; one that fails ends the benchmark."""
         words = [str(word) for word in command]
         with tempfile.TemporaryFile("w+") as said:
             began = time.perf_counter()
@@ -60,7 +60,7 @@ class Run:
             text = said.read()
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
-            raise subprocess.CalledProcessError(process.returncode, words, text)
+            raise SystemExit(f"{Path(words[1]).name} ended with {process.returncode}: {text[-500:]}")
         told = json.loads(text.splitlines()[-1])
         peak = used.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
         return cls(told["inside"], whole, used.ru_utime + used.ru_stime, peak, told["rows"])

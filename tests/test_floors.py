@@ -31,7 +31,8 @@ STEPS = (
     # doors
     "sandbox scaffold",
     "daemon demo",
-    "cli __main__",
+    "cli",
+    "__main__",
 )
 STEP = {room: number for number, rooms in enumerate(STEPS) for room in rooms.split()}
 SEALED = {"httpx": "http", "duckdb": "warehouse", "sqlite3": "control", "apscheduler": "daemon"}

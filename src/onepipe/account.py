@@ -166,8 +166,10 @@ def check_accounts(config: Config, connections: Sequence[Connection]) -> None:
             continue
         facts = registry.load(connection.connector, config.folder).facts
         faults += _credential_faults(config, connection, facts)
-        for name in connection.settings:
-            if name not in facts.settings:
+        for name, value in connection.settings.items():
+            if name == "details" and not isinstance(value, bool):
+                faults.append(config.fault_at((*place, "settings", name), "true or false is meant"))
+            elif name not in facts.settings and name != "details":
                 word = yamlmarks.did_you_mean(name, facts.settings)
                 faults.append(config.fault_at((*place, "settings", name), f"unknown setting: {word}", key=True))
     yamlmarks.refuse(faults)

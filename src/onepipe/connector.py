@@ -180,7 +180,7 @@ def _convert(parameter: Parameter, text: str) -> Any:
         with suppress(ValueError):
             instant = datetime.fromisoformat(text)
             return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
-    raise UsageError(f"{parameter.name}={text!r} is not {_WORDS[parameter.type]}")
+    raise UsageError(f"{parameter.name}={text!r} is not {_WORDS.get(parameter.type, 'understood')}")
 
 
 def _described(name: str, method: Callable[..., Any]) -> Read:

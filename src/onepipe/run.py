@@ -131,7 +131,7 @@ def _one(
         except OnepipeError as error:
             report.fall("failed", error)
         except Exception as error:
-            logs.get().error("internal", error=repr(error), exc_info=True)
+            logs.get().debug("a fault in onepipe itself", exc_info=True)  # shown with --debug
             hint = "what was committed before is safe; please report this, with the log"
             report.fall("failed", OnepipeError(f"a fault in onepipe itself: {logs.redact(repr(error))}", hint))
     watch.ended(report)

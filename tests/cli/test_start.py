@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from onepipe.cli import schema
+from onepipe.mapping import FIELD_KEYS, TYPES
 from onepipe.sandbox import Sandbox
+from onepipe.transform import TRANSFORMS
 from tests.cli.conftest import ROWS
 from tests.cli.place import Place, connection, write
 
@@ -43,6 +46,14 @@ def test_a_schema_is_a_json_schema(tmp_path: Path, what: str) -> None:
     assert (0, "object") == (told.code, told.json["type"])
     assert told.json["$schema"].startswith("https://json-schema.org/")
     assert 2 == Place(tmp_path).run("schema", "nope").code
+
+
+def test_the_schema_of_mappings_knows_every_column_and_transform() -> None:
+    """It is made of the tables that the loader goes by, and so cannot fall behind them."""
+    told = schema.mapping()
+    assert set(TYPES) - {"extra"} == set(told["properties"]["fields"]["properties"])
+    _, long = told["$defs"]["field"]["anyOf"]
+    assert (set(FIELD_KEYS), sorted(TRANSFORMS)) == (set(long["properties"]), long["properties"]["as"]["enum"])
 
 
 def test_the_sandbox_tells_where_it_is_and_ends_on_a_signal(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def test_a_list_whose_order_is_not_believed_is_read_by_number(account: Make) -> 
     acme = account("administrate", rows=230)
     assert sorted(map(str, acme.crm.records)) == sorted(acme.ids(distrust=frozenset({"order"})))
     pages = [query for _, query in acme.asked()]
-    assert ["1", "2", "3"] == [query["_page"] for query in pages]
+    assert ["1", "2", "3"] == sorted(query["_page"] for query in pages)
     assert not any("id__gt" in query for query in pages)
 
 

@@ -1,9 +1,10 @@
-"""What may happen to the warehouse between two pictures of it, whatever the run was: every breach as one line of text."""
+"""What one run may do to the warehouse, whatever it had to do: every breach of that as a line of text."""
 
 import re
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -79,7 +80,7 @@ def chain(row: Row, versions: list[Row]) -> Iterator[str]:
     """The versions of one key: numbered without gaps, back to back, the last one open and equal to the row."""
     if [version["version"] for version in versions] != list(range(1, len(versions) + 1)):
         yield f"versions are numbered {[version['version'] for version in versions]}"
-    for one, other in zip(versions, versions[1:], strict=False):
+    for one, other in pairwise(versions):
         if one["valid_to"] != other["valid_from"] or one["valid_from"] >= other["valid_from"]:
             yield f"{one['valid_from']}..{one['valid_to']} is followed by {other['valid_from']}"
         if one["recorded_at"] > other["recorded_at"] or one["first_seen_at"] != other["first_seen_at"]:

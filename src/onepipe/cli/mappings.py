@@ -69,7 +69,7 @@ def _in_use(config: Path) -> list[Path]:
 
 
 def _faults(path: Path) -> list[Fault]:
-    from onepipe.examples import check_examples
+    from onepipe.compile import check_examples
     from onepipe.mapping import load_mapping
     from onepipe.warehouse.query import scratch
 

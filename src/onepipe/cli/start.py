@@ -1,6 +1,5 @@
-"""The commands to begin with and to keep running: `init`, `check`, `schema`, `daemon`, `sandbox`."""
+"""The commands to begin with and to keep running: `init`, `check`, `daemon`, `sandbox`."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -61,32 +60,6 @@ def check(ctx: typer.Context, connections: Connections = None, as_json: Json = F
 def _row(report: "CheckReport") -> list[str | None]:
     seen = screen.count(report.opportunities) or ("not told" if report.ok else None)
     return [report.connection, report.connector, "ok" if report.ok else "failed", seen, f"{report.seconds:.2f} s"]
-
-
-class Subject(StrEnum):
-    """What a JSON Schema is printed for."""
-
-    config = "config"
-    mapping = "mapping"
-
-
-@app.command(
-    epilog=examples("onepipe schema config > config.schema.json", "onepipe schema mapping > mapping.schema.json")
-)
-def schema(what: Annotated[Subject, typer.Argument(metavar="config|mapping")]) -> None:
-    """Print a JSON Schema, for editors.
-
-    With it an editor completes and checks config.yaml or a mapping while you type.
-    """
-    if what is Subject.config:
-        from onepipe import config
-
-        described = config.schema()
-    else:
-        from onepipe.mapping import json_schema
-
-        described = json_schema()
-    screen.document({"$schema": "https://json-schema.org/draft/2020-12/schema"} | described)
 
 
 @app.command(epilog=examples("onepipe daemon", "onepipe --config /etc/onepipe/config.yaml daemon"))

@@ -1,9 +1,10 @@
-"""A mapping file: how one CRM's record becomes the canonical opportunity, field by field, and back. See docs/mapping.md.
+"""A mapping file: how one CRM's record becomes the canonical opportunity and back. docs/mapping.md is for its writers.
 
 `load_mapping` reads the YAML into a `Mapping` and proves it: every column, path, transform and way back is checked, and
 all mistakes are reported at once with file, line and column.
 """
 
+from onepipe.mapping.field import FIELD_KEYS
 from onepipe.mapping.form import (
     OWN_DAY,
     STAGE_TYPES,
@@ -15,12 +16,14 @@ from onepipe.mapping.form import (
     StageRules,
     parse_source,
 )
-from onepipe.mapping.load import FIELD_KEYS, MAPPING_KEYS, load_mapping
+from onepipe.mapping.load import EXAMPLE_KEYS, MAPPING_KEYS, STAGES_KEYS, load_mapping
 
 __all__ = [
+    "EXAMPLE_KEYS",
     "FIELD_KEYS",
     "MAPPING_KEYS",
     "OWN_DAY",
+    "STAGES_KEYS",
     "STAGE_TYPES",
     "TYPES",
     "Example",

@@ -15,8 +15,9 @@ OWN_DAY = "closed_day"  # the CRM's own closing day; becomes closed_on with evid
 TYPES = {column.name: column.type for column in MAPPED} | {OWN_DAY: "DATE"}
 STAGE_TYPES = {column.name: column.type for column in STAGE if column.name != "connection"}
 
-_STEP = r"[^.\[\]^@$]+"
-_PATH = re.compile(rf"(?P<root>\^\.|@)?(?P<steps>{_STEP}(?:\.{_STEP})*)(?P<list>\[(?P<order>\w*)\](?:\.(?P<item>{_STEP}))?)?")
+_STEP = r'[^.\[\]^@$"]+'
+_LIST = rf"\[(?P<order>\w*)\](?:\.(?P<item>{_STEP}))?"
+_PATH = re.compile(rf"(?P<root>\^\.|@)?(?P<steps>{_STEP}(?:\.{_STEP})*)(?P<list>{_LIST})?")
 _UNNESTED = ("$key", "$value", "$position")
 
 
@@ -52,6 +53,12 @@ class MappedField:
     zone: str | None = None
     to: tuple[str, ...] | None = None
 
+    def read(self) -> Iterator[Source]:
+        """Every path that the field reads, its condition's and its template's too."""
+        yield from self.sources
+        yield from [self.unless[0]] if self.unless else []
+        yield from template_sources(self.template or "")
+
 
 @dataclass(frozen=True, slots=True)
 class StageRules:
@@ -60,6 +67,10 @@ class StageRules:
     resource: str
     each: Source | None
     fields: dict[str, MappedField]
+
+    def sources(self) -> Iterator[Source]:
+        """Every path that the fields read."""
+        return (source for one in self.fields.values() for source in one.sources)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +100,7 @@ class Mapping:
 
     @cached_property
     def version(self) -> str:
-        """A short hash of everything that decides what is read, the transforms' SQL included."""
+        """A short hash of what the file says; comments, order of keys and examples do not count."""
         return hashlib.sha256(self.text.encode()).hexdigest()[:12]
 
     @property
@@ -106,11 +117,7 @@ class Mapping:
         """Every path that the key and the fields read."""
         yield self.key
         for one in self.fields.values():
-            yield from one.sources
-            if one.unless:
-                yield one.unless[0]
-            if one.template:
-                yield from template_sources(one.template)
+            yield from one.read()
 
 
 def parse_source(text: str) -> Source | None:

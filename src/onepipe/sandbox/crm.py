@@ -214,7 +214,7 @@ class Crm:
         if limit is not None and len(self._recent) >= limit:
             return -1
         self._recent.append(now)
-        return (limit if limit is not None else self.documented_limit()) - len(self._recent)
+        return max(0, (limit if limit is not None else self.documented_limit()) - len(self._recent))
 
     def documented_limit(self) -> int:
         """Requests per window the vendor states; printed in headers even while unenforced."""

@@ -57,20 +57,21 @@ def _unescaped() -> str:
 
 
 # Capsule API v1, custom fields: one of text, date, boolean, number is there.
-_LABELLED = """CASE WHEN json_valid(x) AND left(x, 1) = '[' THEN object_of(list_transform(from_json(x, '[{"id":"VARCHAR",
-    "tag":"VARCHAR","label":"VARCHAR","text":"VARCHAR","date":"VARCHAR","boolean":"VARCHAR","number":"VARCHAR"}]'),
-    lambda f: {'name': coalesce(f.label, f.tag, f.id), 'mark': coalesce(f.tag, f.id), 'value': coalesce(json_text(f.text),
-        json_text(coalesce(as_day(f.date)::VARCHAR, f.date)), to_json(as_flag(f.boolean))::VARCHAR,
-        json_number(f.number))})) END"""
+_LABELLED = """object_of(list_transform(items(x, '[{"id":"VARCHAR","tag":"VARCHAR","label":"VARCHAR","text":"VARCHAR",
+    "date":"VARCHAR","boolean":"VARCHAR","number":"VARCHAR"}]'), lambda f: {
+        'name': coalesce(f.label, f.tag, f.id), 'mark': coalesce(f.tag, f.id), 'value': coalesce(
+            json_text(f.text), json_text(coalesce(as_day(f.date)::VARCHAR, f.date)),
+            to_json(as_flag(f.boolean))::VARCHAR, json_number(f.number))}))"""
 
 # Tactile, custom_values: type s (select), n (number), c (checkbox), t (text); which key holds the value depends on it.
-_NAMED = """CASE WHEN json_valid(x) AND left(x, 1) = '[' THEN object_of(list_transform(from_json(x, '[{"field_id":"VARCHAR",
-    "name":"VARCHAR","type":"VARCHAR","value":"VARCHAR","value_numeric":"VARCHAR","enabled":"VARCHAR","option":"VARCHAR",
-    "option_name":"VARCHAR"}]'), lambda f: {'name': coalesce(f.name, f.field_id), 'mark': f.field_id, 'value': CASE f.type
-        WHEN 's' THEN json_text(coalesce(f.option_name, f.option))
-        WHEN 'n' THEN json_number(coalesce(f.value_numeric, f.value))
-        WHEN 'c' THEN to_json(as_flag(coalesce(f.enabled, f.value)))::VARCHAR
-        ELSE json_text(coalesce(f.value, f.value_numeric, f.option_name)) END})) END"""
+_NAMED = """object_of(list_transform(items(x, '[{"field_id":"VARCHAR","name":"VARCHAR","type":"VARCHAR",
+    "value":"VARCHAR","value_numeric":"VARCHAR","enabled":"VARCHAR","option":"VARCHAR","option_name":"VARCHAR"}]'),
+    lambda f: {
+        'name': coalesce(f.name, f.field_id), 'mark': f.field_id, 'value': CASE f.type
+            WHEN 's' THEN json_text(coalesce(f.option_name, f.option))
+            WHEN 'n' THEN json_number(coalesce(f.value_numeric, f.value))
+            WHEN 'c' THEN to_json(as_flag(coalesce(f.enabled, f.value)))::VARCHAR
+            ELSE json_text(coalesce(f.value, f.value_numeric, f.option_name)) END}))"""
 
 _ALL = (
     Transform(

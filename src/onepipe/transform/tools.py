@@ -34,10 +34,10 @@ TOOLS = {
         CASE left(e[2], 1) WHEN '[' THEN NULL WHEN '{' THEN id_and_name(e[2]) ELSE e[2] END),
         'string_agg', ','), '') || '}')::JSON END""",
     # One object of a list of {name, mark, value}, the values being JSON; a name that stands twice gets its mark.
-    "object_of(entries)": """list_transform([entries], lambda l:
+    "object_of(entries)": """list_transform([entries], lambda l: CASE WHEN l IS NOT NULL THEN
     '{' || coalesce(list_aggregate(list_transform(l, lambda e: to_json(
         CASE WHEN len(list_filter(l, lambda o: o.name = e.name)) > 1 THEN concat(e.name, ' (', e.mark, ')')
-        ELSE e.name END)::VARCHAR || ':' || e.value), 'string_agg', ','), '') || '}')[1]::JSON""",
+        ELSE e.name END)::VARCHAR || ':' || e.value), 'string_agg', ','), '') || '}' END)[1]::JSON""",
     "unread(field, sent, value, reason)": """CASE WHEN sent IS NOT NULL AND value IS NULL
     THEN {'field': field, 'value': sent, 'reason': reason} END""",
 }

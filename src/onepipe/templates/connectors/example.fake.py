@@ -18,9 +18,9 @@ def row(number, text):
     }
 
 
-def serve(rows, asked):
+def serve(rows, asked, cap=None):
     if asked.path == "/deals":
-        start, limit = int(asked.query.get("offset", 0)), min(int(asked.query.get("limit", 50)), 100)
+        start, limit = int(asked.query.get("offset", 0)), min(int(asked.query.get("limit", 50)), cap or 100)
         changed = [row for row in rows if row["updated_at"] >= asked.query.get("updated_since", "")]
         return 200, {"data": changed[start : start + limit], "total": len(changed)}
     found = [row for row in rows if asked.path == f"/deals/{row['id']}"]

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from onepipe.compile import select
+from onepipe.compile.query import select
 from onepipe.decode import long_numbers_quoted
 from onepipe.errors import Fault
 from onepipe.mapping import STAGE_TYPES, TYPES, Example, Mapping
