@@ -51,16 +51,17 @@ class Run:
     def of(cls, *command: object) -> "Run":
         """Run a command whose last line says what it did inside; one that fails ends the benchmark."""
         words = [str(word) for word in command]
-        with tempfile.TemporaryFile("w+") as said:
+        with tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile("w+") as wrong:
             began = time.perf_counter()
-            process = subprocess.Popen(words, stdout=said, stderr=subprocess.DEVNULL)
+            process = subprocess.Popen(words, stdout=said, stderr=wrong)
             _, status, used = os.wait4(process.pid, 0)
             whole = time.perf_counter() - began
             said.seek(0)
-            text = said.read()
+            wrong.seek(0)
+            text, trouble = said.read(), wrong.read()
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
-            raise SystemExit(f"{Path(words[1]).name} ended with {process.returncode}: {text[-500:]}")
+            raise SystemExit(f"{Path(words[1]).name} ended with {process.returncode}: {trouble[-1000:]}")
         told = json.loads(text.splitlines()[-1])
         peak = used.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
         return cls(told["inside"], whole, used.ru_utime + used.ru_stime, peak, told["rows"])

@@ -94,6 +94,7 @@ def open_account(
 ) -> Account:
     """Open a connection. Raises ConfigError."""
     connector = open_connector(config, connection, budget=budget, now=now, sleep=sleep)
+    staged = {name: sql for name in _resources(connector) if (sql := stages(mapping, name))}
     asked = connection.settings.get("details", True) is not False
     reading = Reading(
         connection=connection.name,
@@ -102,10 +103,10 @@ def open_account(
         currency=connection.currency,
         timezone=config.timezone,
         version=mapping.version,
-        macros=tuple(macros()),
+        macros=tuple(macros(" ".join([select(mapping), *staged.values()]))),
         select=select(mapping),
         exact=long_numbers_quoted,
-        stages={name: sql for name in _resources(connector) if (sql := stages(mapping, name))},
+        stages=staged,
         mapped_details=mapping.details,
         drifting=connector.facts.drifting,
         details=tuple(name for name in connector.facts.details if name in mapping.details) if asked else (),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from onepipe import registry
 from onepipe.account import mapping_path, open_account, utc_now
-from onepipe.compile import select, stages
+from onepipe.compile import show as compiled
 from onepipe.mapping import load_mapping
 from onepipe.project import Project
 from onepipe.publish import guard, publish, restore
@@ -26,14 +26,8 @@ class Applied:
 
 
 def show(connector: str, project: Path | None) -> str:
-    """The SQL a connector's mapping becomes, reference lists first."""
-    mapping = load_mapping(registry.find("mappings", connector, project).path)
-    parts = [
-        f"-- {resource} -> stages\n{sql.strip()};"
-        for resource in (*mapping.reference, "opportunity")
-        if (sql := stages(mapping, resource))
-    ]
-    return "\n\n".join([*dict.fromkeys(parts), f"-- opportunity -> opportunities\n{select(mapping).strip()};"])
+    """The SQL a connector's mapping becomes, as one script."""
+    return compiled(load_mapping(registry.find("mappings", connector, project).path))
 
 
 def waiting(project: Project, words: Sequence[str] = ()) -> list[tuple[str, str, str]]:

@@ -24,22 +24,26 @@ from onepipe.errors import DiskTrouble
 
 SEPARATOR = b"\x1f"
 FIELDS = 6
+DIGITS = bytes.maketrans(b"123456789.", b"0000000000")
+LONG_NUMBER = b"0" * 17  # after DIGITS: so many digits and points in a row
 PUT_IN_PLACE_AFTER = 1.0  # seconds; what a kill can cost at most
-ROWS_A_SEGMENT = 5_000
+ROWS_A_SEGMENT = 20_000
 
 
 class Meta(msgspec.Struct):
     """What a segment says of itself.
 
-    `resume` is the token to go on with after it; `hi` the server's time when the scan began (ISO, UTC).
+    `resume` is the token to go on with after it; `hi` the server's time when the scan began (ISO, UTC);
+    `long_numbers` whether a number may stand in it that has more digits than a double carries.
     """
 
     resource: str
-    rows: int
-    longest: int
-    resume: Any
-    hi: str | None
-    unreadable: list[str]
+    rows: int = 0
+    longest: int = 0
+    resume: Any = None
+    hi: str | None = None
+    unreadable: list[str] = []
+    long_numbers: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +105,9 @@ class Spool:
         if self.file is None or self.meta is None:
             self.file, self.meta = self._begin(resource)
         lines, broken = self._lines(records, f"\x1f{at}\x1f{kind}\x1f".encode())
-        self.file.write(b"".join(lines))
+        page = b"".join(lines)
+        self.file.write(page)
+        self.meta.long_numbers = self.meta.long_numbers or LONG_NUMBER in page.translate(DIGITS)
         self.meta.rows += len(lines)
         self.meta.longest = max(self.meta.longest, max(map(len, lines), default=0))
         self.meta.unreadable += [item[:500].decode(errors="replace") for item in broken]
@@ -124,7 +130,7 @@ class Spool:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.number += 1
         self.open_since = self.monotonic()
-        return (self.folder / f"{self.number:05}.part").open("wb"), Meta(resource, 0, 0, None, None, [])
+        return (self.folder / f"{self.number:05}.part").open("wb"), Meta(resource)
 
     def _due(self) -> bool:
         if self.meta is None:

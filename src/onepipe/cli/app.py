@@ -84,17 +84,21 @@ class Door:
         """config.yaml, for commands that need no engine. Raises ConfigError."""
         from onepipe import config
 
-        self._present()
+        self._begin()
         return config.load(self.config, credentials=credentials)
 
     def project(self, command: str) -> "Project":
         """The project, for a `with`; `command` names this process to others that wait for it. Raises ConfigError."""
         from onepipe.project import Project
 
-        self._present()
+        self._begin()
         return Project(self.config, command=f"onepipe {command}")
 
-    def _present(self) -> None:
+    def _begin(self) -> None:
+        from onepipe import logs
+
+        # What people should know comes as notices and paragraphs; a log would say it twice, with a traceback.
+        logs.configure(level="debug" if self.debug else "critical")
         if not self.config.exists():
             raise ConfigError(
                 f"There is no file {self.config}",

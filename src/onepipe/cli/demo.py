@@ -13,7 +13,7 @@ import typer
 
 from onepipe.cli import screen
 from onepipe.cli.app import app, examples
-from onepipe.cli.runs import interruptible, tell
+from onepipe.cli.runs import tell
 from onepipe.errors import UsageError
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ def _sync(project: Any) -> "RunReport":
     from onepipe.cli.progress import watching
     from onepipe.run import sync
 
-    with interruptible(), watching(notices=False) as watch:
+    with watching(notices=False) as watch:
         return sync(project, watch=watch)
 
 

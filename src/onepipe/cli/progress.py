@@ -1,14 +1,17 @@
 """Progress on stderr while a run works: bars on a terminal, one plain line every ten seconds elsewhere."""
 
+import os
+import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import FrameType
 from typing import TYPE_CHECKING, TextIO
 
-from onepipe.cli import screen
+from onepipe.cli import exits, screen
 from onepipe.report import ConnectionReport, Watch
 
 if TYPE_CHECKING:
@@ -16,6 +19,10 @@ if TYPE_CHECKING:
 
 EVERY = 10.0  # seconds between two plain lines
 NAMED = 3  # connections named in one plain line
+INTERRUPTED = (
+    "\nInterrupted. Everything committed is safe, and pages already fetched are kept on disk. "
+    "Run the same command again: it goes on from there.\n"
+)
 
 
 @dataclass
@@ -58,19 +65,20 @@ class Lines(Watch):
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
-        self._paces: dict[str, Pace] = {}
+        self._paces = Paces()
         self._ended = 0
         self._told = self.clock()
 
     def expects(self, connection: str, rows: int | None, requests: int | None, seconds: float | None) -> None:
         """A first load says what it expects to cost."""
+        self._paces.expected[connection] = rows
         self.say(connection, expectation(rows, requests, seconds))
 
     def page(self, connection: str, resource: str, fetched: int, total: int | None, requests: int) -> None:
         """Note a page; tell all of them when ten seconds have passed."""
         with self._lock:
             now = self.clock()
-            pace(self._paces, connection, resource, fetched, total, requests, now)
+            self._paces.page(connection, resource, fetched, total, requests, now)
             if now - self._told >= self.every:
                 self._told = now
                 self._write(self._summary(now))
@@ -83,11 +91,11 @@ class Lines(Watch):
     def ended(self, report: ConnectionReport) -> None:
         """A connection is done; the table at the end tells how."""
         with self._lock:
-            self._paces.pop(report.connection, None)
+            self._paces.at_work.pop(report.connection, None)
             self._ended += 1
 
     def _summary(self, now: float) -> str:
-        busiest = sorted(self._paces.items(), key=lambda item: -item[1].rows)
+        busiest = sorted(self._paces.at_work.items(), key=lambda item: -item[1].rows)
         parts = [f"{name}: {pace.words(now)}" for name, pace in busiest[:NAMED]]
         parts += [f"{len(busiest) - NAMED} more at work"] if len(busiest) > NAMED else []
         parts += [f"{screen.counted(self._ended, 'connection')} done"] if self._ended else []
@@ -105,18 +113,19 @@ class Bars(Watch):
         self._progress = progress
         self._notices = notices
         self._lock = threading.Lock()
-        self._paces: dict[str, Pace] = {}
+        self._paces = Paces()
         self._tasks: dict[str, TaskID] = {}
 
     def expects(self, connection: str, rows: int | None, requests: int | None, seconds: float | None) -> None:
         """A first load says what it expects to cost."""
+        self._paces.expected[connection] = rows
         self.say(connection, expectation(rows, requests, seconds))
 
     def page(self, connection: str, resource: str, fetched: int, total: int | None, requests: int) -> None:
         """Move the connection's bar."""
         with self._lock:
             now = time.monotonic()
-            seen = pace(self._paces, connection, resource, fetched, total, requests, now)
+            seen = self._paces.page(connection, resource, fetched, total, requests, now)
             if connection not in self._tasks:
                 self._tasks[connection] = self._progress.add_task(connection, total=None, words="")
             self._progress.update(self._tasks[connection], completed=seen.rows, total=seen.total, words=seen.words(now))
@@ -135,15 +144,24 @@ class Bars(Watch):
                 self._progress.remove_task(task)
 
 
-def pace(
-    paces: dict[str, Pace], connection: str, resource: str, rows: int, total: int | None, requests: int, now: float
-) -> Pace:
-    """The connection's pace with one more page in it; begun anew when it turns to another resource."""
-    known = paces.get(connection)
-    if known is None or known.resource != resource or rows < known.rows:
-        known = paces[connection] = Pace(resource, now, rows)
-    known.rows, known.total, known.requests = rows, total, requests
-    return known
+@dataclass
+class Paces:
+    """The pace of every connection at work. A first load's expectation stands in where a list tells no total."""
+
+    at_work: dict[str, Pace] = field(default_factory=dict)
+    expected: dict[str, int | None] = field(default_factory=dict)
+
+    def page(self, connection: str, resource: str, rows: int, total: int | None, requests: int, now: float) -> Pace:
+        """The connection's pace with one more page in it; begun anew when it turns to another resource."""
+        known = self.at_work.get(connection)
+        if known is None or known.resource != resource or rows < known.rows:
+            known = self.at_work[connection] = Pace(resource, now, rows)
+        if total is None and resource == "opportunity":
+            total = self.expected.get(connection)
+        # A list in parts tells the total of a part; one that rows have passed says nothing.
+        known.total = total if total is not None and total >= rows else None
+        known.rows, known.requests = rows, requests
+        return known
 
 
 def expectation(rows: int | None, requests: int | None, seconds: float | None) -> str:
@@ -158,16 +176,37 @@ def expectation(rows: int | None, requests: int | None, seconds: float | None) -
 
 @contextmanager
 def watching(notices: bool = True) -> Iterator[Watch]:
-    """Bars if people look on, plain lines if not; without notices nothing but bars."""
+    """Bars if people look on, plain lines if not; without notices nothing but bars. Ctrl-C ends the process."""
     if not screen.lively(sys.stderr):
-        yield Lines() if notices else Watch()
+        with _interruptible(lambda: None):
+            yield Lines() if notices else Watch()
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
 
     columns = (TextColumn("{task.description}", markup=False), BarColumn(24), TextColumn("{task.fields[words]}"))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress, _interruptible(progress.stop):
         yield Bars(progress, notices)
+
+
+@contextmanager
+def _interruptible(tidy: Callable[[], None]) -> Iterator[None]:
+    """Ctrl-C ends the process at once, saying what is safe: waiting for every answer under way would take minutes.
+
+    That is safe because it is the same as being killed, which no file of ours minds.
+    """
+
+    def leave(_number: int, _frame: FrameType | None) -> None:
+        tidy()
+        sys.stderr.write(INTERRUPTED)
+        sys.stderr.flush()
+        os._exit(exits.INTERRUPTED)
+
+    before = signal.signal(signal.SIGINT, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _plural(resource: str) -> str:

@@ -1,12 +1,6 @@
 """The commands that pull: `sync` and `backfill`."""
 
-import os
-import signal
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -31,10 +25,6 @@ Wait = Annotated[
 
 RUN_HEADINGS = (
     *("connection", "result", "read", "new", "changed", "deleted", "unreadable", "requests", "complete through"),
-)
-INTERRUPTED = (
-    "\nInterrupted. Everything committed is safe, and pages already fetched are kept on disk. "
-    "Run the same command again: it goes on from there.\n"
 )
 
 
@@ -114,7 +104,7 @@ def _run(project: "Project", words: list[str], options: "Options", as_json: bool
     names = [connection.name for connection in project.choose(words)]
     if not names:
         screen.note(f"{project.config.file} names no connections yet; `onepipe init` shows how one is written.")
-    with watching() as watch, interruptible():
+    with watching() as watch:
         report = run.sync(project, names, options, watch)
     if as_json:
         screen.document(report.document())
@@ -136,7 +126,8 @@ def _plan(project: "Project", words: list[str], options: "Options", as_json: boo
         screen.say(line)
     for one in plans:
         if one["error"]:
-            screen.note(f"\n{one['connection']}: {exits.sentences(one['error']['message'], one['error']['hint'])}")
+            screen.note("")
+            screen.note(f"{one['connection']}: {exits.sentences(one['error']['message'], one['error']['hint'])}")
 
 
 def _plan_row(plan: dict[str, Any]) -> list[str | None]:
@@ -154,9 +145,11 @@ def tell(report: "RunReport", margin: str = "") -> None:
     for one in report.connections:
         if one.error:
             head = f"{one.connection} is {one.status}" if one.status != "failed" else f"{one.connection} failed"
-            screen.note(f"\n{head}: {exits.paragraph(one.error)}")
+            screen.note("")
+            screen.note(f"{head}: {exits.paragraph(one.error)}")
     if report.published:
-        screen.note(f"\nThe warehouse was not published: {exits.paragraph(report.published)}")
+        screen.note("")
+        screen.note(f"The warehouse was not published: {exits.paragraph(report.published)}")
 
 
 def _run_row(report: "ConnectionReport") -> list[str | None]:
@@ -186,24 +179,3 @@ def instant(text: str | None, option: str, whole_day: bool = False) -> datetime 
     if whole_day and len(text) <= len("2026-01-15"):
         moment += timedelta(days=1)
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """Ctrl-C ends the process at once, saying what is safe: waiting for every answer under way would take minutes.
-
-    That is safe because it is the same as being killed, which no file of ours minds.
-    """
-
-    def leave(_number: int, _frame: FrameType | None) -> None:
-        if sys.stderr.isatty():
-            sys.stderr.write("\x1b[?25h")  # the cursor, which the progress bars hide
-        sys.stderr.write(INTERRUPTED)
-        sys.stderr.flush()
-        os._exit(exits.INTERRUPTED)
-
-    before = signal.signal(signal.SIGINT, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

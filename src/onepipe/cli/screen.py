@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import chain, islice
@@ -26,10 +27,23 @@ def say(text: str = "") -> None:
     sys.stdout.write(text + "\n")
 
 
+def tell(text: str) -> None:
+    """A paragraph of a report, on stdout, after an empty line."""
+    say("\n" + _wrapped(text, sys.stdout))
+
+
 def note(text: str) -> None:
-    """A line beside the report, on stderr."""
-    sys.stderr.write(text + "\n")
+    """A paragraph beside the report, on stderr."""
+    sys.stderr.write(_wrapped(text, sys.stderr) + "\n")
     sys.stderr.flush()
+
+
+def _wrapped(text: str, stream: TextIO) -> str:
+    """A paragraph in lines that end between words, on a terminal. What has lines of its own keeps them."""
+    if not stream.isatty() or "\n" in text:
+        return text
+    width = shutil.get_terminal_size().columns
+    return textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
 
 
 def strong(text: str, stream: TextIO | None = None) -> str:
@@ -137,12 +151,12 @@ def counted(number: int, one: str, many: str | None = None) -> str:
 
 
 def when(text: str | None, now: Callable[[], datetime] | None = None) -> str:
-    """An instant of ours as `2026-01-15 11:55 UTC (4 min ago)`; nothing for None."""
+    """An instant of ours, in UTC, as `2026-01-15 11:55 (4 min ago)`; nothing for None."""
     if text is None:
         return ""
     moment = datetime.fromisoformat(text).astimezone(UTC)
     seconds = ((now or _now)() - moment).total_seconds()
-    return f"{moment:%Y-%m-%d %H:%M} UTC ({duration(seconds)} ago)"
+    return f"{moment:%Y-%m-%d %H:%M} ({duration(seconds)} ago)"
 
 
 def duration(seconds: float) -> str:

@@ -60,12 +60,12 @@ def status(ctx: typer.Context, connections: Connections = None, as_json: Json = 
     if as_json:
         screen.document({"connections": found})
         return
-    headings = ["connection", "state", "complete through", "last success", "deals", "details owed"]
+    headings = ["connection", "state", "complete through (UTC)", "last success (UTC)", "deals", "details owed"]
     for line in screen.table(headings, map(_status_row, found), right=(4, 5)):
         screen.say(line)
     for one in found:
         for text in _worries(one):
-            screen.say(f"\n{one['connection']}: {exits.stopped(text)}")
+            screen.tell(f"{one['connection']}: {exits.stopped(text)}")
 
 
 def _standings(config: "Config", words: list[str]) -> list[Standing]:
@@ -107,7 +107,7 @@ def _worries(one: Standing) -> Iterator[str]:
         yield f"never run; `onepipe sync {name}` loads it"
     if one["failing_since"] and one["state"] == "failing":
         cause = f" ({one['error_kind']}): {one['error_message']}" if one["error_kind"] else ""
-        yield f"failing since {screen.when(one['failing_since'])}{cause}"
+        yield f"failing since {screen.when(one['failing_since'])} UTC{cause}"
     if one["open_slices"]:
         yield f"a read of the whole list is under way or was interrupted; `onepipe sync {name}` goes on with it"
     if one["details_owed"]:
@@ -140,7 +140,7 @@ def runs(
         screen.say(line)
     for one in found:
         if one["error_kind"]:
-            screen.say(f"\n{one['connection']}, {_minute(one['started_at'])}: {exits.sentence(one['error_message'])}")
+            screen.tell(f"{one['connection']}, {_minute(one['started_at'])}: {exits.sentence(one['error_message'])}")
 
 
 def _run_row(one: dict[str, Any]) -> list[str | None]:

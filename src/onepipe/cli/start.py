@@ -53,7 +53,8 @@ def check(ctx: typer.Context, connections: Connections = None, as_json: Json = F
             screen.say(line)
         for report in reports:
             if report.error:
-                screen.note(f"\n{report.connection}: {exits.sentences(report.error['message'], report.error['hint'])}")
+                screen.note("")
+                screen.note(f"{report.connection}: {exits.sentences(report.error['message'], report.error['hint'])}")
     end(0 if all(report.ok for report in reports) else exits.FAILED)
 
 

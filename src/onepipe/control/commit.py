@@ -52,8 +52,8 @@ class CommitLock:
                 raise _refusal(os.pread(handle, 200, 0).decode(errors="replace").strip() or "another process")
             time.sleep(_POLL)
         try:
-            os.ftruncate(handle, 0)
-            os.pwrite(handle, f"process {os.getpid()} ({self._command})".encode(), 0)
+            # Of one width, so that nothing is left of a longer name: truncating the file takes 30 ms here and there.
+            os.pwrite(handle, f"process {os.getpid()} ({self._command})"[:200].ljust(200).encode()[:200], 0)
         except OSError:  # a full disk: we hold the lock all the same, only those who wait cannot name us
             return
 

@@ -26,7 +26,7 @@ class FieldReader(Reader):
     def field(self, name: str, type_: str, data: Any, place: Place) -> MappedField:
         """A field in its short form (a path) or in its long one (keys)."""
         short = not isinstance(data, dict)
-        data = {"from": data} if short else self.block(data, place, FIELD_KEYS)
+        data = self.block({"from": data} if short and data is not None else data, place, FIELD_KEYS)
 
         def at(key: str) -> Place:
             return place if short else (*place, key)

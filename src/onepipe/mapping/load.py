@@ -28,8 +28,9 @@ def load_mapping(path: Path, resolve: Callable[[str], Path] | None = None) -> Ma
 
 class _Loader(FieldReader):
     def mapping(self, name: str, data: Any) -> Mapping:
+        wrong = data is not None and not isinstance(data, dict)
         data = self.block(data, (), MAPPING_KEYS)
-        self.needs(data, (), "key", "fields")
+        self.needs(data, (), *(() if wrong else ("key", "fields")))
         key = self.source(data["key"], ("key",)) if "key" in data else None
         mapping = Mapping(
             name=name,

@@ -224,7 +224,7 @@ _ALL = (
     Transform(
         name="labelled",
         type="JSON",
-        doc="Capsule's custom fields, a list of {id, tag, label, text | date | boolean | number}: an object by label.",
+        doc="Capsule's custom fields, {id, tag, label} and one of text, date, boolean, number: an object by label.",
         sql=_LABELLED,
         reason="not a list of custom fields",
         takes="json",
@@ -232,7 +232,7 @@ _ALL = (
     Transform(
         name="named",
         type="JSON",
-        doc="Tactile's custom values, a list of {field_id, name, type, value ...}: an object by name.",
+        doc="Tactile's custom values, {field_id, name, type, value ...}: an object by name.",
         sql=_NAMED,
         reason="not a list of custom values",
         takes="json",
@@ -242,7 +242,7 @@ _ALL = (
         type=MONEY,
         doc="Of value, duration, basis: value times duration; value alone where the basis is FIXED or absent.",
         sql=f"""CASE WHEN upper(coalesce(basis, 'FIXED')) = 'FIXED' THEN as_decimal(x)
-    ELSE try_cast(as_decimal(x) * as_decimal(duration) AS {MONEY}) END""",
+    ELSE try_cast(as_decimal(x)::DECIMAL(36,4) * as_decimal(duration) AS {MONEY}) END""",  # 18 digits by 18 fit in 38
         reason=f"not a value and a duration that {MONEY} holds",
         inputs=("x", "duration", "basis"),
         present="duration IS NOT NULL OR upper(coalesce(basis, 'FIXED')) = 'FIXED'",

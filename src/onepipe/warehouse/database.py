@@ -4,7 +4,7 @@ Both 1.5 and 2.0 run every statement of ours; where their Python interfaces diff
 connection busy until it is drained) the wrapper hides it. Instants leave as text: fetching a TIMESTAMPTZ needs pytz.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,14 @@ class Database:
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
+        self._defined: set[str] = set()
+
+    def define(self, statements: Iterable[str]) -> None:
+        """Run statements that create temporary macros, each once while the file is open."""
+        for statement in statements:
+            if statement not in self._defined:
+                self._connection.execute(statement)
+                self._defined.add(statement)
 
     def run(self, sql: str, values: Mapping[str, Any] | list[Any] | None = None) -> Rows:
         """Execute one statement and fetch all its rows; values are always bound, never written into the text."""
@@ -84,7 +92,8 @@ def writing(path: Path, memory: str = MEMORY) -> Iterator[Database]:
     config = {
         "storage_compatibility_version": STORAGE,
         "memory_limit": memory,
-        "checkpoint_threshold": "16GB",
+        # A transaction larger than this goes straight into the file at COMMIT, without a copy in the log.
+        "checkpoint_threshold": "1MB",
         "temp_directory": f"{path}.tmp",
     }
     with _opened(path, read_only=False, config=config) as connection:

@@ -10,7 +10,7 @@ from onepipe.report import Counts
 from onepipe.spool import Segment
 from onepipe.warehouse.database import Database
 from onepipe.warehouse.schema import literal
-from onepipe.warehouse.versions import Reading, become_versions, keep_stages
+from onepipe.warehouse.versions import Payloads, Reading, become_versions, keep_stages
 
 
 def land(db: Database, reading: Reading, run_id: str, segments: Sequence[Segment]) -> Counts:
@@ -18,7 +18,7 @@ def land(db: Database, reading: Reading, run_id: str, segments: Sequence[Segment
     fetched = _arrive(db, reading, segments)
     db.run(
         """CREATE OR REPLACE TEMP TABLE changed AS SELECT *, seq AS payload_seq FROM (
-        SELECT a.source_id, a.payload, a.payload_hash, a.fetched_at, 'record' AS kind, 'source' AS origin,
+        SELECT a.source_id, a.place, a.payload_hash, a.fetched_at, 'record' AS kind, 'source' AS origin,
                NULL::TIMESTAMPTZ AS deleted_at, false AS completes, c.row AS current_row,
                $newest + row_number() OVER (ORDER BY a.place) AS seq
         FROM arrivals a
@@ -31,10 +31,11 @@ def land(db: Database, reading: Reading, run_id: str, segments: Sequence[Segment
     counts = Counts(fetched=fetched, problems=problems)
     if not db.one("SELECT count(*) FROM changed"):
         return counts
-    _append_raw(db, reading, run_id, "opportunity")
+    _append_raw(db, reading, run_id, "opportunity", source="changed JOIN arrivals USING (place)")
     counts.new = db.one("SELECT count(*) FROM changed WHERE current_row IS NULL")
     counts.changed = db.one("SELECT count(*) FROM changed WHERE current_row IS NOT NULL")
-    counts.problems += become_versions(db, reading, run_id)
+    exact = any(segment.meta.long_numbers for segment in segments)
+    counts.problems += become_versions(db, reading, run_id, Payloads("arrivals", "place", exact))
     _owe_details(db, reading)
     return counts
 
@@ -130,6 +131,8 @@ def land_deletions(
 ) -> Counts:
     """Mark records as deleted: (source_id, evidence, deleted_at where known, observed at). Unknown ids are ignored."""
     counts = Counts()
+    if not gone:
+        return counts
     db.run(
         "CREATE OR REPLACE TEMP TABLE told "
         "(source_id VARCHAR, kind VARCHAR, deleted_at TIMESTAMPTZ, observed_at TIMESTAMPTZ)"
@@ -215,12 +218,19 @@ def _newest(db: Database) -> int:
 
 
 def _append_raw(
-    db: Database, reading: Reading, run_id: str, resource: str, owed: str = "false", payload: str = "payload"
+    db: Database,
+    reading: Reading,
+    run_id: str,
+    resource: str,
+    *,
+    owed: str = "false",
+    payload: str = "payload",
+    source: str = "changed",
 ) -> None:
     """Append `changed` to store.raw."""
     db.run(
-        f"INSERT INTO store.raw SELECT $connection, $resource, source_id, kind, 'pull', {payload}, payload_hash, "
-        f"fetched_at, $run_id, seq, {owed} FROM changed ORDER BY seq",
+        f"INSERT INTO store.raw SELECT $connection, $resource, changed.source_id, changed.kind, 'pull', {payload}, "
+        f"changed.payload_hash, changed.fetched_at, $run_id, seq, {owed} FROM {source} ORDER BY seq",
         {"connection": reading.connection, "resource": resource, "run_id": run_id},
     )
 

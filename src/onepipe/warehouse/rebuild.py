@@ -6,7 +6,7 @@ version derives from the one before it comes out the same way.
 
 from onepipe.warehouse.database import Database
 from onepipe.warehouse.schema import KEPT, literal, quoted
-from onepipe.warehouse.versions import Reading, compose, composing, keep_stages, read
+from onepipe.warehouse.versions import Payloads, Reading, compose, composing, keep_stages, read
 
 FOREVER = 2**62
 
@@ -63,7 +63,7 @@ def _one_version(db: Database, reading: Reading, version: int) -> None:
         f"JOIN store.raw r ON r.connection = {literal(reading.connection)} AND r.record_id = x.source_id "
         "AND r.seq < x.until WHERE r.kind = 'record' AND r.resource <> 'opportunity' GROUP BY ALL"
     )
-    read(db, reading, details)
+    read(db, reading, Payloads(), details)
     db.run(f"INSERT INTO rebuilt {compose(reading)}", composing(reading))
     db.run(
         "INSERT INTO unread SELECT source_id, payload_hash, p.field, p.value, p.reason FROM "

@@ -50,9 +50,25 @@ class Reading:
         }
 
 
-def become_versions(db: Database, reading: Reading, run_id: str, only_if_different: bool = False) -> int:
+@dataclass(frozen=True, slots=True)
+class Payloads:
+    """Where the payloads of `changed` are: a relation, the key they share, and whether to look for long numbers."""
+
+    relation: str = "changed"
+    key: str = "source_id"
+    exact: bool = True
+
+
+def become_versions(
+    db: Database,
+    reading: Reading,
+    run_id: str,
+    payloads: Payloads = Payloads(),
+    *,
+    only_if_different: bool = False,
+) -> int:
     """Read `changed` through the mapping and put it in place; how many values could not be read."""
-    read(db, reading)
+    read(db, reading, payloads)
     db.run(
         "CREATE OR REPLACE TEMP TABLE before AS SELECT * FROM store.current "
         "WHERE rowid IN (SELECT current_row FROM changed)"
@@ -77,30 +93,41 @@ def become_versions(db: Database, reading: Reading, run_id: str, only_if_differe
     return int(problems)
 
 
-def read(db: Database, reading: Reading, details: str = "") -> None:
+def read(db: Database, reading: Reading, payloads: Payloads, details: str = "") -> None:
     """`fresh`: what the mapping makes of `changed`. The same rows in, the same rows out.
 
     `details` is a query (detail, source_id, payload) for what the sub-requests answered; the newest, by default.
     """
-    for key, payload in db.run(f"SELECT rowid, payload FROM changed WHERE regexp_matches(payload, '{LONG_NUMBER}')"):
-        exact = reading.exact(payload.encode()).decode()
-        if exact != payload:
-            db.run("UPDATE changed SET payload = ? WHERE rowid = ?", [exact, key])
-    for macro in reading.macros:
-        db.run(macro)
+    if payloads.exact:
+        _keep_long_numbers(db, reading, payloads.relation)
+    sources = (
+        "changed" if payloads.relation == "changed" else f"changed JOIN {payloads.relation} p USING ({payloads.key})"
+    )
+    payload = "changed.payload" if payloads.relation == "changed" else "p.payload"
+    db.define(reading.macros)
     connection = literal(reading.connection)
     details = details or f"SELECT detail, source_id, payload FROM store.details WHERE connection = {connection}"
     columns, joins = "", ""
     for name in reading.mapped_details:
         alias = quoted(f"detail_{name}")
         columns += f", {alias}.payload AS {alias}"
-        joins += f" LEFT JOIN (SELECT * FROM ({details}) WHERE detail = {literal(name)}) {alias} USING (source_id)"
-    db.run(f"CREATE OR REPLACE TEMP VIEW source AS SELECT source_id, changed.payload{columns} FROM changed{joins}")
+        joins += f" LEFT JOIN (SELECT * FROM ({details}) WHERE detail = {literal(name)}) {alias}"
+        joins += f" ON {alias}.source_id = changed.source_id"
+    db.run(f"CREATE OR REPLACE TEMP VIEW source AS SELECT changed.source_id, {payload}{columns} FROM {sources}{joins}")
     keep_stages(db, reading, "opportunity")
     db.run(f"CREATE OR REPLACE TEMP TABLE fresh AS {reading.select}", _used(reading.select, reading))
     rows, answers = db.one("SELECT count(*) FROM changed"), db.one("SELECT count(*) FROM fresh")
     if rows != answers:
         raise AssertionError(f"the mapping of {reading.connection} made {answers} rows of {rows}")
+
+
+def _keep_long_numbers(db: Database, reading: Reading, relation: str) -> None:
+    """Quote numbers that DuckDB's JSON reader would round, in what is read only: raw stays as it was sent."""
+    suspects = f"SELECT rowid, payload FROM {relation} WHERE regexp_matches(payload, '{LONG_NUMBER}')"
+    for key, payload in db.run(suspects):
+        exact = reading.exact(payload.encode()).decode()
+        if exact != payload:
+            db.run(f"UPDATE {relation} SET payload = ? WHERE rowid = ?", [exact, key])
 
 
 def compose(reading: Reading) -> str:
@@ -187,8 +214,7 @@ def keep_stages(db: Database, reading: Reading, resource: str) -> None:
     sql = reading.stages.get(resource)
     if sql is None:
         return
-    for macro in reading.macros:
-        db.run(macro)
+    db.define(reading.macros)
     db.run(f"CREATE OR REPLACE TEMP TABLE told AS SELECT DISTINCT * FROM ({sql})", _used(sql, reading))
     same = "s.connection = $connection AND s.stage_id = t.stage_id AND s.pipeline_id IS NOT DISTINCT FROM t.pipeline_id"
     values = {"connection": reading.connection}
