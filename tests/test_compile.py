@@ -53,8 +53,8 @@ def read(
     """What a shipped mapping makes of records, every column as text; problems as {field: value}."""
     source(db, SHIPPED[name], sent, details)
     problems = "to_json(problems)::VARCHAR AS problems"
-    shown = f"SELECT columns(* EXCLUDE problems)::VARCHAR, {problems} FROM ({select(SHIPPED[name])}) ORDER BY source_id::INT"
-    cursor = db.execute(shown, GIVEN)
+    shown = f"SELECT columns(* EXCLUDE problems)::VARCHAR, {problems} FROM ({select(SHIPPED[name])})"
+    cursor = db.execute(f"{shown} ORDER BY source_id::INT", GIVEN)
     names = [column[0] for column in cursor.description or []]
     rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
     return [row | {"problems": {one["field"]: one["value"] for one in json.loads(row["problems"])}} for row in rows]
@@ -73,7 +73,8 @@ def test_an_example_that_fails_is_told_with_its_place(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(
         "key: id\nfields:\n  amount: value\n  name: title\nexamples:\n"
-        "  - in: {value: '5.001'}\n    out: {amount: 5.01, name: x, extra: {}}\n  - in: {value: x}\n    out: {amount: null}\n"
+        "  - in: {value: '5.001'}\n    out: {amount: 5.01, name: x, extra: {}}\n"
+        "  - in: {value: x}\n    out: {amount: null}\n"
     )
     own = duckdb.connect()
     faults = check_examples(load_mapping(path), lambda sql, values: own.execute(sql, values).fetchall())
@@ -235,14 +236,14 @@ SCALARS = st.none() | st.booleans() | st.integers(-(10**6), 10**6) | st.floats(-
 WORDS = st.sampled_from(
     ["Open", "Won", "open", "lost", "FIXED", "MONTH", "GBP", "2024-01-31", "2024-01-31T10:00:00Z", "50"]
 )
-VALUES = st.recursive(
-    SCALARS | WORDS, lambda one: st.lists(one, max_size=2) | st.dictionaries(st.text(max_size=3), one, max_size=2)
+VALUES = (
+    SCALARS | WORDS | st.lists(SCALARS, max_size=2) | st.dictionaries(st.text(max_size=3), SCALARS | WORDS, max_size=2)
 )
 LEAVES = VALUES | st.fixed_dictionaries({"id": VALUES, "name": VALUES})
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(data=st.data())
 def test_a_value_is_read_or_a_problem_or_left_over(
     db: duckdb.DuckDBPyConnection, name: str, data: st.DataObject
@@ -251,7 +252,7 @@ def test_a_value_is_read_or_a_problem_or_left_over(
     mapping = SHIPPED[name]
     paths = sorted({one.steps for one in mapping.sources() if one.root == ""})
     record = st.fixed_dictionaries({}, optional={steps[0]: LEAVES for steps in paths} | {"unheard": LEAVES})
-    sent = data.draw(st.lists(record, min_size=20, max_size=20))
+    sent = data.draw(st.lists(record, min_size=12, max_size=12))
     rows = read(db, name, sent)
     assert len(sent) == len(rows)
     plain = [
@@ -275,7 +276,7 @@ def _at(record: Any, steps: tuple[str, ...]) -> Any:
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_writing_back_what_was_read_changes_nothing(db: duckdb.DuckDBPyConnection, name: str) -> None:
-    """For every field that is written where it is read: the record, with its own values written into it, reads the same."""
+    """For every field that is written where it is read: its own values, written into the record, read the same."""
     mapping = SHIPPED[name]
     for example in mapping.examples:
         if isinstance(example.sent, str):
@@ -283,6 +284,8 @@ def test_writing_back_what_was_read_changes_nothing(db: duckdb.DuckDBPyConnectio
         [before] = read(db, name, [example.sent], example.details)
         own = {one.name for one in mapping.fields.values() if one.sources and one.to == one.sources[0].steps}
         values = {column: _python(column, before[column]) for column in own if before[column] is not None}
+        if before["unit_amount"] is not None:
+            values.pop("amount", None)  # a price per period is what Capsule holds then
         [after] = read(db, name, [_laid_over(example.sent, invert(mapping, values))], example.details)
         assert {column: before[column] for column in own} == {column: after[column] for column in own}
 
@@ -310,7 +313,7 @@ def _laid_over(record: dict[str, Any], sent: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_invert_speaks_the_words_of_the_crm() -> None:
-    """Canonical values go out under the CRM's names and in its units, nested as it nests them; what cannot, is refused."""
+    """Canonical values go out under the CRM's names and in its units, nested as it nests them; others are refused."""
     from datetime import date
     from decimal import Decimal
 

@@ -1,5 +1,6 @@
 """The daemon: schedules as people mean them, publishing soon but not all the time, and a clean end."""
 
+import io
 import json
 import signal
 import time
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from onepipe import logs
 from onepipe.config.notation import schedule
 from onepipe.daemon import Publisher, first_run, trigger_of
 from onepipe.errors import DiskTrouble
@@ -100,8 +102,10 @@ def test_a_large_warehouse_is_not_copied_all_day() -> None:
     assert 50 <= min(pauses) <= max(pauses) < 60
 
 
-def test_a_publish_that_fails_is_tried_again(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_publish_that_fails_is_tried_again() -> None:
     """The change is not forgotten because the disk was full."""
+    told = io.StringIO()
+    logs.configure("json", stream=told)
     copies = Copies(full=True)
     publisher = Publisher(copies.copy, clock=copies)
     publisher.changed()
@@ -109,7 +113,7 @@ def test_a_publish_that_fails_is_tried_again(capsys: pytest.CaptureFixture[str])
     copies.full = False
     copies.pass_by(publisher, 20)
     assert 1 == len(copies.made)
-    assert "no space left" in "".join(capsys.readouterr())
+    assert "no space left" in told.getvalue()
 
 
 class Running:
@@ -214,8 +218,8 @@ def test_a_run_that_takes_too_long_is_cut_short(capsule: tuple[Place, Sandbox]) 
         wait_for_request(crms)
         began = time.monotonic()
         assert 0 == running.stop()
-        assert time.monotonic() - began < 8
-        assert ["capsule"] == next(one["runs"] for one in running.lines() if "runs" in one)
+        assert time.monotonic() - began < 12
+        assert any(["capsule"] == one.get("connections") for one in running.lines())
     crms["capsule"].faults.clear()
     assert 0 == place.run("sync").code
 

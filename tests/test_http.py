@@ -546,7 +546,7 @@ def test_a_request_that_is_not_accepted(crm: Crm, status: int) -> None:
     [
         (html("Sign in to Acme"), AuthRefused, 1),
         (html("Acme CRM", "<form><input type=password></form>"), AuthRefused, 1),
-        (html("Welcome"), AuthRefused, 1),
+        (html("Welcome", "<style>h1 {font-weight: 500}</style>"), AuthRefused, 1),
         (html("Down for maintenance"), Unavailable, 5),
         (html("502 Bad Gateway"), Unavailable, 5),
         (

@@ -31,6 +31,7 @@ from onepipe.warehouse.work import published
 
 AT_WORK = 8  # connections pulled at once
 DRAIN = 20.0  # seconds that runs may take to end once the daemon is told to
+LAST_PAGE = 5.0  # seconds more that they may take once they are told to end as they are
 REST = 8.0  # seconds between two publishes, so that a change is out within ten
 REST_PER_COPY = 10  # or so many times as long as the last copy took: large warehouses are not copied all day
 
@@ -73,7 +74,8 @@ class Daemon:
     def __init__(self, project: Project, drain: float = DRAIN) -> None:
         self._project = project
         self._drain = drain
-        self._stop = threading.Event()
+        self._stop = threading.Event()  # no new runs
+        self._cut = threading.Event()  # those under way end after the page they read
         self._lock = threading.Lock()
         self._running: dict[str, Future[None]] = {}
         self._pool = ThreadPoolExecutor(AT_WORK, thread_name_prefix="run")
@@ -140,7 +142,8 @@ class Daemon:
         began = time.monotonic()
         watch = _Log(self._publisher.changed)
         try:
-            report = sync(self._project, [connection.name], Options(command="daemon"), watch, publishing=False)
+            chosen = Options(command="daemon")
+            report = sync(self._project, [connection.name], chosen, watch, publishing=False, stop=self._cut)
         except OnepipeError as error:
             logs.get().error(
                 "run refused", connection=connection.name, kind=error.kind, error=error.message, hint=error.hint
@@ -159,18 +162,23 @@ class Daemon:
         )
 
     def _stopped(self, signal_name: str) -> None:
-        logs.get().info("stopping: no new runs", signal=signal_name, waiting_at_most=self._drain)
+        logs.get().info("stopping: no new runs", signal=signal_name, seconds=self._drain)
         self._stop.set()
 
     def _end(self) -> None:
         """Let what runs come to its end, publish; cut short what takes too long."""
         with self._lock:
             self._pool.shutdown(wait=False, cancel_futures=True)
-            late = wait(self._running.values(), timeout=self._drain).not_done
+        late = wait(self._running.values(), timeout=self._drain).not_done
+        if late:
+            self._cut.set()
+            late = wait(late, timeout=LAST_PAGE).not_done
         self._publisher.publish()
         if late:
             names = [name for name, future in self._running.items() if future in late]
-            logs.get().warning("cut short; what was fetched is kept, and the next run goes on from there", runs=names)
+            logs.get().warning(
+                "cut short; what was fetched is kept, the next run goes on from there", connections=names
+            )
         logs.get().info("daemon stopped")
         if late:
             os._exit(0)  # their threads would hold the process; to all our files this is the same as being killed

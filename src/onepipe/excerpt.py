@@ -15,13 +15,18 @@ def title(content: bytes) -> str | None:
     return _one_line(found[1])[:120] if found else None
 
 
+def visible(content: bytes) -> str:
+    """Return the words that a reader of an HTML page sees, those of its first 20 KB."""
+    return _one_line(_MARKUP.sub(b" ", content[:20_000]))
+
+
 def excerpt(content: bytes, length: int = 160) -> str:
     """Return words for what an answer is: the page's title, or its first characters."""
     named = title(content)
     if named:
         return f"a page titled “{named}”"
     html = content[:512].lower().find(b"<html") >= 0
-    text = _one_line(_MARKUP.sub(b" ", content[: length * 20]) if html else content[: length * 4])
+    text = visible(content) if html else _one_line(content[: length * 4])
     return f"it begins: {text[:length]}{'…' if len(text) > length else ''}" if text else "an empty body"
 
 

@@ -17,7 +17,7 @@ from onepipe.errors import OnepipeError
 from onepipe.mapping import Mapping, load_mapping
 from onepipe.project import Project
 from onepipe.publish import guard, publish, restore
-from onepipe.pull import Job, Options, pull
+from onepipe.pull import Job, Options, pull, unforeseen
 from onepipe.report import ConnectionReport, RunReport, Watch, described
 from onepipe.warehouse import books
 
@@ -131,9 +131,7 @@ def _one(
         except OnepipeError as error:
             report.fall("failed", error)
         except Exception as error:
-            logs.get().debug("a fault in onepipe itself", exc_info=True)  # shown with --debug
-            hint = "what was committed before is safe; please report this, with the log"
-            report.fall("failed", OnepipeError(f"a fault in onepipe itself: {logs.redact(repr(error))}", hint))
+            report.fall("failed", unforeseen(error))
     watch.ended(report)
     return report
 

@@ -66,16 +66,18 @@ def test_status_waits_for_nobody(synced: Place) -> None:
 
 def test_runs_are_listed_newest_first(place: Place) -> None:
     """With limit and choice of connections; times and counts as in sync_runs."""
-    for _ in range(2):
-        assert 0 == place.run("sync", "capsule").code
-    assert 0 == place.run("sync", "administrate").code
+    for words in (["capsule"], []):
+        assert 0 == place.run("sync", *words).code
     told = place.run("runs", "--json").json["runs"]
-    assert "administrate" == told[0]["connection"]
+    expected = [("administrate", ROWS), ("capsule", 0), ("capsule", ROWS)]
+    assert expected == sorted((one["connection"], one["new"]) for one in told)
     starts = [one["started_at"] for one in told]
-    assert sorted(starts, reverse=True) == starts
-    only = place.run("runs", "--connection", "capsule", "--limit", "3", "--json").json["runs"]
-    assert ({"capsule"}, 3) == ({one["connection"] for one in only}, len(only))
-    assert ROWS in [one["new"] for one in told if one["resource"] == "opportunity"]
+    assert (sorted(starts, reverse=True), ("capsule", ROWS)) == (starts, (told[-1]["connection"], told[-1]["new"]))
+    only = place.run("runs", "--connection", "caps*", "--limit", "1", "--json").json["runs"]
+    assert [("capsule", 0, "sync", "complete")] == [
+        (one["connection"], one["new"], one["command"], one["status"]) for one in only
+    ]
+    assert 2 + 3 == len(place.run("runs").out.splitlines())
 
 
 @pytest.mark.parametrize("words", [("--limit", "0"), ("--connection", "nope")])

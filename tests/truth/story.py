@@ -179,7 +179,10 @@ def act_of_return(desk: Desk, rows: dict[Key, Row]) -> Edits:
         edits.expected[name, source_id] = {"is_deleted"}
         if name != "administrate":
             field_name = "title" if name == "overplane" else "name"
-            columns = "name is_deleted" + " custom" * (name == "capsule")  # whose sub-resources went with it
+            went = {"capsule": " custom", "overplane": " extra"}.get(
+                name, ""
+            )  # told by children, which were deleted too
+            columns = "name is_deleted" + went
             edits.update(crm, row["id"], columns, **{field_name: "back again"})
     return edits
 
@@ -211,7 +214,7 @@ def act_of_spoiling(desk: Desk, edits: Edits, taken: set[Any]) -> dict[str, Key]
     spoilt = {}
     for name in desk.crms:
         crm, (changes, told) = desk.sandbox[name], UNREADABLE[name]
-        key = pick(crm, lambda row: not row.get("archived"), taken)
+        key = pick(crm, lambda row: not row.get("archived") and row.get("monetaryValue", 1) is not None, taken)
         spoilt[name] = edits.update(crm, key, " ".join([*told, *({"tags"} & changes.keys())]), **changes)
     return spoilt
 

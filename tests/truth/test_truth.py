@@ -66,7 +66,8 @@ def test_deletions_are_marked_with_how_we_know(story: Story) -> None:
         for key, row in dead.items():
             assert ["is_deleted"] == row["changed_fields"]
             assert one.old.opportunities[key]["name"] == row["name"]
-            assert row["deleted_evidence"] == one.new.raw_of(one.report.run_id)[-1]["kind"] or len(dead) > 1
+        told = [row for row in one.new.raw_of(one.report.run_id) if row["kind"] != "record"]
+        assert one.deleted == {(row["connection"], row["record_id"]): row["kind"] for row in told}
 
 
 def test_a_tombstone_tells_when_the_deletion_was(story: Story) -> None:

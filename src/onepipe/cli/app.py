@@ -94,11 +94,14 @@ class Door:
         self._begin()
         return Project(self.config, command=f"onepipe {command}")
 
-    def _begin(self) -> None:
+    def calm(self) -> None:
+        """Keep the log silent: what people should know comes as notices and paragraphs."""
         from onepipe import logs
 
-        # What people should know comes as notices and paragraphs; a log would say it twice, with a traceback.
         logs.configure(level="debug" if self.debug else "critical")
+
+    def _begin(self) -> None:
+        self.calm()
         if not self.config.exists():
             raise ConfigError(
                 f"There is no file {self.config}",

@@ -124,10 +124,10 @@ def test(
     Does it read everything once, whatever the server does? Against a hostile server on this machine.
     """
     from onepipe import contract, registry
-    from onepipe.contract.rig import rig_beside
+    from onepipe.sandbox.rig import rig_for
 
     made = registry.load_file(file)
-    results = contract.run(made, rig_beside(made, file))
+    results = contract.run(made, rig_for(made, file))
     failed = [result for result in results if result.outcome == "failed"]
     if as_json:
         keys = ("name", "sentence", "outcome", "reason")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from onepipe.cli import screen
-from onepipe.cli.app import app, examples
+from onepipe.cli.app import app, door, examples
 from onepipe.cli.runs import tell
 from onepipe.errors import UsageError
 
@@ -89,6 +89,7 @@ ORDER BY amount DESC NULLS LAST LIMIT 5""",
 
 @app.command(epilog=examples("onepipe demo", "onepipe demo /tmp/try-onepipe"))
 def demo(
+    ctx: typer.Context,
     folder: Annotated[
         Path, typer.Argument(metavar="DIR", help="Where the demo's project is made.", show_default=True)
     ] = FOLDER,
@@ -102,6 +103,7 @@ def demo(
     from onepipe.sandbox import Sandbox
 
     began = time.monotonic()
+    door(ctx).calm()
     clear(folder)
     with Sandbox(rows=ROWS, seed=SEED) as crms:
         _tidy(crms)

@@ -33,18 +33,21 @@ STATUS_KEYS = (
 )
 
 RUNS = f"""
-SELECT run_id, command, connection, resource, status, {ISO.format("started_at")}, {ISO.format("finished_at")},
-       fetched, new, changed, unchanged, deleted, problems, requests, error_kind, error_message
+SELECT run_id, any_value(command), connection,
+       CASE max(list_position(['skipped', 'complete', 'partial', 'failed'], status))
+           WHEN 4 THEN 'failed' WHEN 3 THEN 'partial' WHEN 2 THEN 'complete' ELSE 'skipped' END,
+       {ISO.format("min(started_at)")}, {ISO.format("max(finished_at)")},
+       sum(fetched) FILTER (resource = 'opportunity')::BIGINT, sum(new) FILTER (resource = 'opportunity')::BIGINT,
+       sum(changed) FILTER (resource = 'opportunity')::BIGINT, sum(deleted) FILTER (resource = 'opportunity')::BIGINT,
+       sum(problems)::BIGINT, sum(requests)::BIGINT, arg_min(error_kind, resource), arg_min(error_message, resource)
 FROM sync_runs WHERE len($connections) = 0 OR list_contains($connections, connection)
-ORDER BY started_at DESC, run_id DESC, connection, resource LIMIT $limit
+GROUP BY run_id, connection ORDER BY min(started_at) DESC, run_id DESC, connection LIMIT $limit
 """
 RUN_KEYS = (
-    *("run_id", "command", "connection", "resource", "status", "started_at", "finished_at", "fetched", "new"),
-    *("changed", "unchanged", "deleted", "problems", "requests", "error_kind", "error_message"),
+    *("run_id", "command", "connection", "status", "started_at", "finished_at", "fetched", "new", "changed", "deleted"),
+    *("problems", "requests", "error_kind", "error_message"),
 )
-RUN_HEADINGS = (
-    *("started", "command", "connection", "resource", "result", "read", "new", "changed", "deleted", "requests"),
-)
+RUN_HEADINGS = ("started (UTC)", "command", "connection", "result", "read", "new", "changed", "deleted", "requests")
 
 Standing = dict[str, Any]
 
@@ -125,7 +128,10 @@ def runs(
     limit: Annotated[int, typer.Option("--limit", min=1, metavar="N", help="So many lines at the most.")] = 20,
     as_json: Json = False,
 ) -> None:
-    """List past runs, newest first: what each read, found and asked."""
+    """List past runs, newest first: what each read, found and asked.
+
+    Of opportunities; the table sync_runs has a row for every list and detail.
+    """
     from onepipe.warehouse.work import published
 
     config = door(ctx).load()
@@ -136,7 +142,7 @@ def runs(
     if as_json:
         screen.document({"runs": found})
         return
-    for line in screen.table(RUN_HEADINGS, map(_run_row, found), right=range(5, 10)):
+    for line in screen.table(RUN_HEADINGS, map(_run_row, found), right=range(4, 9)):
         screen.say(line)
     for one in found:
         if one["error_kind"]:
@@ -144,7 +150,7 @@ def runs(
 
 
 def _run_row(one: dict[str, Any]) -> list[str | None]:
-    words = [one[key] for key in ("command", "connection", "resource", "status")]
+    words = [one[key] for key in ("command", "connection", "status")]
     numbers = [screen.count(one[key]) for key in ("fetched", "new", "changed", "deleted", "requests")]
     return [_minute(one["started_at"]), *words, *numbers]
 

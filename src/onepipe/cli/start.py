@@ -79,8 +79,8 @@ def daemon(
     from onepipe import logs
     from onepipe.daemon import Daemon
 
-    logs.configure()
     with door(ctx).project("daemon") as project:
+        logs.configure()
         for connection in project.config.connections.values():
             logs.add_secrets(connection.secrets)
         Daemon(project, drain).run()

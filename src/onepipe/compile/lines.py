@@ -75,7 +75,7 @@ def leaf(source: Source) -> str:
     if source.root == "@":
         return name(f"detail_{source.steps[0]}")
     if source.text == "$position":
-        return "place"
+        return "item"
     return dotted("up" if source.root == "^" else "crm", source.steps)
 
 

@@ -85,7 +85,7 @@ SELECT $connection::VARCHAR AS connection,
     {_lines(columns, 4)}
 FROM read
 WHERE stage_id IS NOT NULL
-QUALIFY row_number() OVER (PARTITION BY {once} ORDER BY place) = 1
+QUALIFY row_number() OVER (PARTITION BY {once} ORDER BY place, item) = 1
 """
 
 
@@ -164,19 +164,18 @@ def _read_keys(mapping: Mapping) -> dict[str, Any]:
 
 
 def _unnested(rules: StageRules, lines: Lines) -> str:
+    crm = f"try(from_json(payload, {shape(lines.crm)}))" if lines.crm else "NULL"
     if rules.each is None:
-        return f"row_number() OVER () AS place, try(from_json(payload, {shape(lines.crm)})) AS crm\n    FROM source"
+        return f"1 AS place, row_number() OVER () AS item, {crm} AS crm\n    FROM source"
+    up = f"try(from_json(payload, {shape(lines.up)}))" if lines.up else "NULL"
     inner = f"payload -> {literal(json_path(rules.each.steps))}"
     if {"$key", "$value"} & {source.text for source in rules.sources()}:
         items = f"""map_entries(try(from_json({inner}, '"MAP(VARCHAR,VARCHAR)"')))"""
     else:
-        items = f"items({inner}, {shape([lines.crm])})"
-    return f"""record_place * 1000000 + item_place AS place, up, crm
+        items = f"items(try({inner}), {shape([lines.crm])})"
+    return f"""place, up, unnest(items) AS crm, generate_subscripts(items, 1) AS item
     FROM (
-        SELECT record_place, up, unnest(items) AS crm, generate_subscripts(items, 1) AS item_place
-        FROM (
-            SELECT row_number() OVER () AS record_place, try(from_json(payload, {shape(lines.up)})) AS up,
-                {items} AS items
-            FROM source
-        )
+        SELECT row_number() OVER () AS place, {up} AS up,
+            {items} AS items
+        FROM source
     )"""

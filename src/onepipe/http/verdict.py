@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from onepipe.errors import AuthRefused, BadPayload, Gone, OnepipeError, RateLimited, Unavailable
-from onepipe.excerpt import excerpt
+from onepipe.excerpt import excerpt, visible
 from onepipe.http.answer import Answer, http_date
 
 # 520 to 524 are what a common CDN answers when the server behind it does not.
@@ -17,7 +17,7 @@ _YEAR = 366 * 86400.0
 _REMAINING = "x-ratelimit-remaining"
 _HTML = re.compile(rb"<!doctype\s+html|<html|<head\b|<body\b|<title\b", re.I)
 _DOWN = re.compile(r"maintenance|unavailable|gateway|overload|temporar|be back|try again|5\d\d\b|down for", re.I)
-_LOGIN = re.compile(r"log.?in|sign.?in|password|session|authori[sz]|sso\b", re.I)
+_LOGIN = re.compile(rb"log.?in|sign.?in|password|session|authori[sz]|sso\b", re.I)
 _LOGIN_PATH = re.compile(r"log.?in|sign.?in|auth|sso|suspen|terms|password", re.I)
 _ROOT = re.compile(rb"<([A-Za-z_][\w.:-]*)")
 _STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.S)
@@ -105,10 +105,9 @@ def _redirected(answer: Answer, what: str) -> OnepipeError:
 def _page_instead_of_data(answer: Answer, what: str, ends: str | None) -> Verdict | None:
     if not _is_page(answer):
         return None
-    words = answer.content[:20_000].decode("utf-8", "replace")
     said = f"{what} was answered with HTML instead of data: {excerpt(answer.content)}"
     end = f" The end of this API was announced: {ends}." if ends else ""
-    if _DOWN.search(words) and not _LOGIN.search(words):
+    if _DOWN.search(visible(answer.content)) and not _LOGIN.search(answer.content, 0, 20_000):
         return Verdict(Unavailable(f"{said}.{end}"), again=True)
     return Verdict(
         AuthRefused(f"{said}. A page like this means that the credential was not accepted.{end}", _CREDENTIAL)

@@ -155,9 +155,10 @@ class _Stream:
         self._stream.close()
 
     def start_tls(
-        self, context: ssl.SSLContext, hostname: str | None = None, timeout: float | None = None
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> "_Stream":
-        return _Stream(self._stream.start_tls(context, hostname, self._patience.within(timeout)), self._patience)
+        stream = self._stream.start_tls(ssl_context, server_hostname, self._patience.within(timeout))
+        return _Stream(stream, self._patience)
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from onepipe.errors import OnepipeError, PagingLoop, RateLimited, SourceError, Stopped
 from onepipe.pull.details import pay
-from onepipe.pull.job import OPPORTUNITY, Job, Options
+from onepipe.pull.job import OPPORTUNITY, Job, Options, unforeseen
 from onepipe.pull.merge import Merging
 from onepipe.pull.scan import Distrusted, Scan, new_slice, open_slice
 from onepipe.pull.sweep import sweep
@@ -18,7 +18,7 @@ from onepipe.spool import forget
 from onepipe.warehouse import books, debts
 from onepipe.warehouse.books import RunRow, Slice, Standing
 
-__all__ = ["Job", "Options", "pull"]
+__all__ = ["Job", "Options", "pull", "unforeseen"]
 
 
 def pull(job: Job, executor: ThreadPoolExecutor) -> None:
@@ -31,6 +31,8 @@ def pull(job: Job, executor: ThreadPoolExecutor) -> None:
         got_somewhere = any(one.counts.fetched for one in job.report.resources.values())
         held_back = isinstance(error, RateLimited | Stopped) and (got_somewhere or job.options.max_requests is not None)
         job.report.fall("partial" if held_back else "failed", error)
+    except Exception as error:
+        job.report.fall("failed", unforeseen(error))
     _settle(job)
 
 

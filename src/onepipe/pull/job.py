@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from threading import Event
 
+from onepipe import logs
 from onepipe.account import Account
-from onepipe.errors import Stopped
+from onepipe.errors import OnepipeError, Stopped
 from onepipe.report import ConnectionReport, Watch
 from onepipe.warehouse.work import Warehouse
 
@@ -29,6 +30,15 @@ class Options:
     def bounded(self) -> bool:
         """Whether only a part of the history was asked for."""
         return self.since is not None or self.until is not None
+
+
+def unforeseen(error: Exception) -> OnepipeError:
+    """A fault in onepipe itself, as an error for the report; its traceback is logged where --debug asks for it."""
+    logs.get().debug("a fault in onepipe itself", exc_info=error)
+    return OnepipeError(
+        f"a fault in onepipe itself: {logs.redact(repr(error))}",
+        "what was committed before is safe; please report this, with what `onepipe --debug` prints",
+    )
 
 
 @dataclass(frozen=True, slots=True)
