@@ -126,4 +126,4 @@ class Administrate(Connector):
             total, pages = answer.number("X-Pagination-Total"), answer.number("X-Pagination-Pages")
             return json_page(answer.content, stamp="updated_at", total=total, pages=pages)
 
-        return by_page(page, resume)
+        return by_page(page, resume, fixed=True)

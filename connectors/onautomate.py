@@ -145,7 +145,7 @@ class OnAutomate(Connector):
                 return
             except PagingLoop:
                 resume = None
-        yield from by_page(lambda number: page(page=number), resume)
+        yield from by_page(lambda number: page(page=number), resume, fixed=True)
 
 
 def _check(answer: Answer) -> None:

@@ -85,7 +85,7 @@ class Overplane(Connector):
         return rows(self._list(LOST_REASONS, parent_id=id))
 
     def _list(self, path: str, resume: Token = None, **query: Any) -> Iterator[Page]:
-        return by_offset(lambda start: self._page(path, start, gone="parent_id" in query, **query), resume)
+        return by_offset(lambda start: self._page(path, start, gone="parent_id" in query, **query), resume, fixed=True)
 
     def _page(self, path: str, start: int, limit: int = 100, gone: bool = False, **query: Any) -> Page:
         answer = self.http.get(below(self.base_url, "/api") + path, gone=gone, limit=limit, offset=start, **query)

@@ -152,7 +152,7 @@ CASES: dict[str, dict[str, Any]] = {
         '{"a":1}': None,
         "[x": None,
     },
-    "object": {'{"a":1}': '{"a":1}', "[]": "{}", "{}": "{}", "[1]": None, "x": None, "{x": None},
+    "object": {'{"a":1}': '{"a":1}', "[]": "{}", "{}": "{}", "[1]": None, "x": None, "{x": None, "": None},
     "labelled": {
         "[]": "{}",
         '[{"id":"1","label":"A","text":"x"},{"id":"2","label":"B"}]': '{"A":"x"}',  # B was asked and has none

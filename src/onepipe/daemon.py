@@ -31,8 +31,8 @@ from onepipe.warehouse.work import published
 
 AT_WORK = 8  # connections pulled at once
 DRAIN = 20.0  # seconds that runs may take to end once the daemon is told to
-LAST_PAGE = 5.0  # seconds more that they may take once they are told to end as they are
-REST = 8.0  # seconds between two publishes, so that a change is out within ten
+LAST_PAGE = 3.0  # seconds more that they may take once they are told to end as they are
+REST = 5.0  # seconds between two publishes, so that a change is out within ten
 REST_PER_COPY = 10  # or so many times as long as the last copy took: large warehouses are not copied all day
 
 

@@ -26,14 +26,15 @@ from typing import ClassVar
 
 
 class OnepipeError(Exception):
-    """An error with a kind for reports, a sentence for people, and a hint on what to do next."""
+    """An error with a kind for reports, a sentence for people, and a hint on what to do next: its own, or its kind's."""
 
     kind: ClassVar[str] = "internal"
+    advice: ClassVar[str | None] = None
 
     def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.hint = hint or self.advice
 
 
 class UsageError(OnepipeError):
@@ -80,12 +81,14 @@ class AuthRefused(SourceError):
     """The CRM refuses the credential, on the wire or inside a 200."""
 
     kind = "auth"
+    advice = "What was loaded is safe; put a credential that is accepted in place, and run `onepipe check`"
 
 
 class RateLimited(SourceError):
     """Nothing more may be asked now. `until` is the instant it may, in UTC, where known."""
 
     kind = "rate_limited"
+    advice = "What was loaded is safe; the next run goes on from there"
 
     def __init__(self, message: str, hint: str | None = None, until: datetime | None = None) -> None:
         super().__init__(message, hint)
@@ -99,6 +102,7 @@ class Unavailable(SourceError):
     """
 
     kind = "unavailable"
+    advice = "What was loaded is safe; run again when the CRM answers, which `onepipe check` tells"
 
     def __init__(self, message: str, hint: str | None = None, sent: bool = True) -> None:
         super().__init__(message, hint)
@@ -109,12 +113,14 @@ class BadPayload(SourceError):
     """The answer is not what the API promises: truncated, HTML, an error envelope, a missing record path."""
 
     kind = "bad_payload"
+    advice = "What was loaded is safe, and nothing of this answer was taken; run again, and report it if it stays"
 
 
 class PagingLoop(SourceError):
     """A list that repeats itself, never ends, or moves too fast to be read whole."""
 
     kind = "paging"
+    advice = "What was loaded is safe, but is not taken for complete; run again, at a quieter time if the list moves"
 
 
 class Suspect(SourceError):

@@ -14,6 +14,7 @@ from onepipe import logs, registry
 from onepipe.account import applied_mapping, mapping_path, open_account, open_connector, utc_now
 from onepipe.config import Connection
 from onepipe.errors import OnepipeError
+from onepipe.http import Budget
 from onepipe.mapping import Mapping, load_mapping
 from onepipe.project import Project
 from onepipe.publish import guard, publish, restore
@@ -44,12 +45,11 @@ def sync(
     chosen = project.choose(words)
     run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
     mappings = _prepare(project, chosen, run_id, watch)
+    budget = Budget(options.max_requests) if options.max_requests is not None else None
     merger = ThreadPoolExecutor(1, thread_name_prefix="merge")
+    run = _Run(project, run_id, options, watch, stop, budget, merger)
     with merger, ThreadPoolExecutor(SIDE_BY_SIDE, thread_name_prefix="pull") as pool:
-        futures = [
-            pool.submit(_one, project, connection, mappings.get(connection.name), run_id, options, watch, merger, stop)
-            for connection in chosen
-        ]
+        futures = [pool.submit(run.one, connection, mappings.get(connection.name)) for connection in chosen]
         try:
             reports = [future.result() for future in futures]
         except BaseException:
@@ -102,38 +102,42 @@ def _prepare(project: Project, chosen: Sequence[Connection], run_id: str, watch:
     return mappings
 
 
-def _one(
-    project: Project,
-    connection: Connection,
-    mapping: Mapping | None,
-    run_id: str,
-    options: Options,
-    watch: Watch,
-    merger: ThreadPoolExecutor,
-    stop: Event,
-) -> ConnectionReport:
-    """One connection from lease to report; nothing that happens here reaches the other connections."""
-    report = ConnectionReport(connection.name, connection.connector, utc_now())
-    if mapping is None:
-        report.status = "skipped"
-    else:
-        logs.add_secrets(connection.secrets)
-        try:
-            with logs.bound(run_id=run_id, connection=connection.name):
-                lease_name = f"connection:{connection.name}"
-                with project.control.lease(lease_name, wait=options.wait) as lease:
-                    budget = options.max_requests
-                    account = open_account(
-                        project.config, connection, mapping, budget=budget, lease=lease, sleep=stop.wait
-                    )
-                    with account.http:
-                        pull(Job(account, project.warehouse, run_id, options, watch, report, stop), merger)
-        except OnepipeError as error:
-            report.fall("failed", error)
-        except Exception as error:
-            report.fall("failed", unforeseen(error))
-    watch.ended(report)
-    return report
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What the connections of one run share. `merger` is the one thread that merges for all of them."""
+
+    project: Project
+    run_id: str
+    options: Options
+    watch: Watch
+    stop: Event
+    budget: Budget | None
+    merger: ThreadPoolExecutor
+
+    def one(self, connection: Connection, mapping: Mapping | None) -> ConnectionReport:
+        """One connection from lease to report; nothing that happens here reaches the other connections."""
+        report = ConnectionReport(connection.name, connection.connector, utc_now())
+        if mapping is None:
+            report.status = "skipped"
+        else:
+            logs.add_secrets(connection.secrets)
+            try:
+                with logs.bound(run_id=self.run_id, connection=connection.name):
+                    self._pull(connection, mapping, report)
+            except OnepipeError as error:
+                report.fall("failed", error)
+            except Exception as error:
+                report.fall("failed", unforeseen(error))
+        self.watch.ended(report)
+        return report
+
+    def _pull(self, connection: Connection, mapping: Mapping, report: ConnectionReport) -> None:
+        config = self.project.config
+        with self.project.control.lease(f"connection:{connection.name}", wait=self.options.wait) as lease:
+            account = open_account(config, connection, mapping, budget=self.budget, lease=lease, sleep=self.stop.wait)
+            job = Job(account, self.project.warehouse, self.run_id, self.options, self.watch, report, self.stop)
+            with account.http:
+                pull(job, self.merger)
 
 
 @dataclass(frozen=True, slots=True)

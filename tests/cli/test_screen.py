@@ -78,7 +78,7 @@ def test_a_length_of_time_is_told_in_its_largest_unit(seconds: float, words: str
 def test_an_instant_is_told_with_its_age() -> None:
     """People ask how old the data is, before when it is from."""
     now = datetime(2026, 1, 15, 11, 59, tzinfo=UTC)
-    assert "2026-01-15 11:55 (4 min ago)" == screen.when("2026-01-15T11:55:00Z", lambda: now)
+    assert "2026-01-15 11:55 (4 min ago)" == screen.when("2026-01-15T11:55:00Z", now=lambda: now)
     assert "" == screen.when(None)
 
 

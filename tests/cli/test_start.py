@@ -36,7 +36,7 @@ def test_check_asks_each_crm_once(tmp_path: Path, crms: Sandbox) -> None:
     assert (1, True, ROWS, 1) == (told.code, good["ok"], good["opportunities"], len(crms["administrate"].log) - before)
     assert (False, "auth") == (bad["ok"], bad["error"]["kind"])
     told = Place(tmp_path).run("check")
-    assert (1, True, False) == (told.code, "\ncapsule: " in told.err, "wrong" in told.out + told.err)
+    assert (1, True, False) == (told.code, "\ncapsule failed. " in told.err, "wrong" in told.out + told.err)
 
 
 @pytest.mark.parametrize("what", ["config", "mapping"])

@@ -93,7 +93,8 @@ def money(value: Any) -> Decimal | None:
     """DECIMAL(18,4), never rounded; what the column cannot hold, or is no number, cannot be read."""
     try:
         exact = Decimal(str(value))
-        return exact.quantize(Decimal("0.0001")) if exact == exact.quantize(Decimal("0.0001")) else None
+        fits = exact == exact.quantize(Decimal("0.0001")) and abs(exact) < 10**14
+        return exact.quantize(Decimal("0.0001")) if fits else None
     except InvalidOperation:
         return None
 
@@ -225,7 +226,7 @@ def capsule(record: Row, crm: Any, details: bool) -> Row:
     stage = crm.milestones[crm.rows[key]["milestoneId"]]
     fixed = get("durationBasis", "FIXED") == "FIXED"
     value, periods = money(get("value")), money(get("duration"))
-    total = None if value is None or periods is None else (value * periods).quantize(Decimal("0.0001"))
+    total = None if value is None or periods is None else money(value * periods)
     won = {100: "won", 0: "lost"}.get(stage["probability"]) if stage["complete"] else "open"
     read = {"id", "name", "description", "partyId", "currency", "value", "durationBasis", "duration", "milestone"}
     read |= {"expectedCloseDate", "actualCloseDate", "milestoneId", "probability", "owner", "createdOn", "updatedOn"}

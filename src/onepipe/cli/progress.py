@@ -51,7 +51,7 @@ class Pace:
         left = self.left(now)
         parts = [f"{self.rows:,}{of} {_plural(self.resource)}", screen.counted(self.requests, "request")]
         parts += [f"{self.rate(now):,.0f} rows/s"] if now - self.began >= 1 else []
-        parts += [f"about {screen.duration(left)} left"] if left else []
+        parts += [f"about {screen.duration(left)} left"] if left and left >= 1 else []
         return ", ".join(parts)
 
 
@@ -183,8 +183,10 @@ def watching(notices: bool = True) -> Iterator[Watch]:
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
+    from rich.table import Column
 
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(24), TextColumn("{task.fields[words]}"))
+    words = TextColumn("{task.fields[words]}", markup=False, table_column=Column(no_wrap=True))
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(20), words)
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress, _interruptible(progress.stop):
         yield Bars(progress, notices)
 

@@ -10,6 +10,7 @@ from onepipe.cli.app import Connections, Json, app, door, end, examples
 from onepipe.errors import UsageError
 
 if TYPE_CHECKING:
+    from onepipe.config import Config
     from onepipe.project import Project
     from onepipe.report import ConnectionReport, RunReport
     from onepipe.run import Options
@@ -102,8 +103,7 @@ def _run(project: "Project", words: list[str], options: "Options", as_json: bool
     from onepipe.cli.progress import watching
 
     names = [connection.name for connection in project.choose(words)]
-    if not names:
-        screen.note(f"{project.config.file} names no connections yet; `onepipe init` shows how one is written.")
+    say_if_none(project.config)
     with watching() as watch:
         report = run.sync(project, names, options, watch)
     if as_json:
@@ -111,6 +111,14 @@ def _run(project: "Project", words: list[str], options: "Options", as_json: bool
     else:
         tell(report)
     end(exits.of_run(report))
+
+
+def say_if_none(config: "Config") -> None:
+    """Say that a project has no connections yet: to run on none is no failure, and looks like one."""
+    if not config.connections:
+        screen.note(
+            f"{config.file} names no connections yet; the config.yaml of `onepipe init` shows how one is written."
+        )
 
 
 def _plan(project: "Project", words: list[str], options: "Options", as_json: bool) -> None:
@@ -127,7 +135,7 @@ def _plan(project: "Project", words: list[str], options: "Options", as_json: boo
     for one in plans:
         if one["error"]:
             screen.note("")
-            screen.note(f"{one['connection']}: {exits.sentences(one['error']['message'], one['error']['hint'])}")
+            screen.note(f"{one['connection']} failed. {exits.sentences(one['error']['message'], one['error']['hint'])}")
 
 
 def _plan_row(plan: dict[str, Any]) -> list[str | None]:
@@ -146,10 +154,10 @@ def tell(report: "RunReport", margin: str = "") -> None:
         if one.error:
             head = f"{one.connection} is {one.status}" if one.status != "failed" else f"{one.connection} failed"
             screen.note("")
-            screen.note(f"{head}: {exits.paragraph(one.error)}")
+            screen.note(f"{head}. {exits.paragraph(one.error)}")
     if report.published:
         screen.note("")
-        screen.note(f"The warehouse was not published: {exits.paragraph(report.published)}")
+        screen.note(f"The warehouse was not published. {exits.paragraph(report.published)}")
 
 
 def _run_row(report: "ConnectionReport") -> list[str | None]:

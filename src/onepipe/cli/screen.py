@@ -150,13 +150,13 @@ def counted(number: int, one: str, many: str | None = None) -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
-def when(text: str | None, now: Callable[[], datetime] | None = None) -> str:
-    """An instant of ours, in UTC, as `2026-01-15 11:55 (4 min ago)`; nothing for None."""
+def when(text: str | None, zone: str = "", now: Callable[[], datetime] | None = None) -> str:
+    """An instant of ours, in UTC, as `2026-01-15 11:55 (4 min ago)`; `zone` stands after the time."""
     if text is None:
         return ""
     moment = datetime.fromisoformat(text).astimezone(UTC)
     seconds = ((now or _now)() - moment).total_seconds()
-    return f"{moment:%Y-%m-%d %H:%M} ({duration(seconds)} ago)"
+    return f"{moment:%Y-%m-%d %H:%M}{zone} ({duration(seconds)} ago)"
 
 
 def duration(seconds: float) -> str:

@@ -110,8 +110,8 @@ def _worries(one: Standing) -> Iterator[str]:
         yield f"never run; `onepipe sync {name}` loads it"
     if one["failing_since"] and one["state"] == "failing":
         cause = f" ({one['error_kind']}): {one['error_message']}" if one["error_kind"] else ""
-        yield f"failing since {screen.when(one['failing_since'])} UTC{cause}"
-    if one["open_slices"]:
+        yield f"failing since {screen.when(one['failing_since'], ' UTC')}{cause}"
+    elif one["open_slices"]:
         yield f"a read of the whole list is under way or was interrupted; `onepipe sync {name}` goes on with it"
     if one["details_owed"]:
         details = screen.counted(one["details_owed"], "detail")

@@ -7,6 +7,7 @@ import typer
 
 from onepipe.cli import exits, screen
 from onepipe.cli.app import Connections, Json, app, door, end, examples
+from onepipe.cli.runs import say_if_none
 
 if TYPE_CHECKING:
     from onepipe.run import CheckReport
@@ -43,6 +44,7 @@ def check(ctx: typer.Context, connections: Connections = None, as_json: Json = F
     from onepipe import run
 
     with door(ctx).project("check") as project:
+        say_if_none(project.config)
         reports = run.check(project, connections or [])
     if as_json:
         screen.document({"connections": [report.document() for report in reports]})
@@ -54,7 +56,9 @@ def check(ctx: typer.Context, connections: Connections = None, as_json: Json = F
         for report in reports:
             if report.error:
                 screen.note("")
-                screen.note(f"{report.connection}: {exits.sentences(report.error['message'], report.error['hint'])}")
+                screen.note(
+                    f"{report.connection} failed. {exits.sentences(report.error['message'], report.error['hint'])}"
+                )
     end(0 if all(report.ok for report in reports) else exits.FAILED)
 
 

@@ -216,7 +216,7 @@ _ALL = (
         name="object",
         type="JSON",
         doc="A JSON object as it is; an empty list counts as an empty object.",
-        sql="CASE WHEN x = '[]' THEN '{}'::JSON WHEN left(x, 1) = '{' AND json_valid(x) THEN x::JSON END",
+        sql="CASE WHEN x = '[]' THEN '{}'::JSON WHEN left(x, 1) = '{' THEN try_cast(x AS JSON) END",
         reason="not an object",
         takes="json",
         write=_same,

@@ -2,6 +2,7 @@
 
 A macro is expanded where it stands, so an argument that is used twice must be a plain column. Lambdas are written the
 one way that both 1.5 and 2.0 read. `array_to_string` is not used: it is a macro itself, and evaluates its list twice.
+Whatever can raise stands in `try`: a CASE around it is not enough, 1.5 may evaluate a cast before the condition.
 """
 
 NUMBER = "-?(0|[1-9][0-9]*)([.][0-9]+)?([eE][+-]?[0-9]+)?"  # of JSON
@@ -16,15 +17,15 @@ TOOLS = {
     # Most texts have no outer blanks: looking at both ends first is three times cheaper than trimming each.
     "trimmed(x)": r"""nullif(
     CASE WHEN left(x, 1) <= ' ' OR right(x, 1) <= ' ' THEN trim(x, e' \t\r\n') ELSE x END, '')""",
-    "items(x, shape)": "CASE WHEN left(x, 1) = '[' AND json_valid(x) THEN from_json(x, shape) END",
+    "items(x, shape)": "CASE WHEN left(x, 1) = '[' THEN try(from_json(x, shape)) END",
     "json_text(x)": "to_json(nullif(x, ''))::VARCHAR",
     "json_number(x)": f"CASE WHEN {matches(NUMBER)} THEN x ELSE json_text(x) END",
     # from_json gives an object, a list and a text alike as text: only one that looks like JSON is looked up again.
     "no_object(x, payload, paths)": """CASE WHEN x IS NULL OR left(x, 1) NOT IN ('{', '[')
-    OR NOT list_has_any(json_type(payload, paths), ['OBJECT', 'ARRAY']) THEN x END""",
+    OR NOT list_has_any(try(json_type(payload, paths)), ['OBJECT', 'ARRAY']) THEN x END""",
     # What stands where an object belongs: from_json makes a struct of NULLs of it, but NULL of null and of nothing.
     "not_object(struct, leaf, payload, path)": """CASE WHEN struct IS NOT NULL AND leaf IS NULL
-    AND json_type(payload, path) <> 'OBJECT' THEN payload ->> path END""",
+    AND try(json_type(payload, path)) <> 'OBJECT' THEN try(payload ->> path) END""",
     "id_and_name(x)": """nullif('{' || concat_ws(',', '"id":' || json_value(x, '$.id'),
     '"name":' || json_value(x, '$.name')) || '}', '{}')""",
     # What a merge patch left of a record: scalars stay, of an object its id and name, of a list nothing.

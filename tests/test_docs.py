@@ -1,0 +1,287 @@
+"""What the docs say stays true: nothing that people can type or read is missing from them, and what they show works."""
+
+import ast
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from pydantic import BaseModel
+
+from onepipe import config, errors, registry
+from onepipe.account import check_accounts
+from onepipe.cli import app, exits
+from onepipe.config import Config, Connection
+from onepipe.config.parts import Daemon, FieldRule, Limits, Reporting, Write
+from onepipe.connector import Connector
+from onepipe.mapping import FIELD_KEYS, MAPPING_KEYS, TYPES
+from onepipe.sandbox import Sandbox
+from onepipe.transform import TRANSFORMS
+from onepipe.warehouse.query import open_desk
+from tests.cli.place import Place, connection, write
+
+HOUSE = Path(__file__).parent.parent
+DOCS = HOUSE / "docs"
+PAGES = [HOUSE / "README.md", *sorted(DOCS.rglob("*.md"))]
+TEXT = {path: path.read_text(encoding="utf-8") for path in PAGES}
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+CONNECTORS = {path.stem: registry.load_file(path) for path in sorted((HOUSE / "connectors").glob("*.py"))}
+
+
+def page(name: str) -> str:
+    return TEXT[HOUSE / name]
+
+
+def blocks(text: str, language: str) -> list[str]:
+    """The code blocks of a page in one language."""
+    return [code for named, code in FENCE.findall(text) if named == language]
+
+
+def rows(text: str) -> list[list[str]]:
+    """The cells of every table row."""
+    lines = [line for line in FENCE.sub("", text).splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def section(text: str, heading: str) -> str:
+    """What stands below a heading of the second level."""
+    return text.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A project with all five CRMs, synced; capsule is called acme, as in the docs."""
+    folder = tmp_path_factory.mktemp("docs")
+    with Sandbox(rows=8, seed=7) as crms:
+        lines = [connection(crms, name) for name in crms.urls]
+        write(folder, *(line.replace("  capsule:", "  acme:") for line in lines))
+        told = Place(folder).run("sync")
+        assert 0 == told.code, told.err
+    yield folder
+
+
+# --- the command line
+
+
+def commands(group: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    for name, one in group.commands.items():
+        if hasattr(one, "commands"):
+            yield from commands(one, (*words, name))
+        else:
+            yield (*words, name), one
+
+
+COMMANDS = dict(commands(typer.main.get_command(app)))
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_every_command_and_option_is_explained(words: tuple[str, ...]) -> None:
+    """docs/operations.md has an item for each command, which names all its options."""
+    items = re.findall(r"^- `onepipe .*(?:\n  .*)*", section(page("docs/operations.md"), "Commands"), re.MULTILINE)
+    told = [item for item in items if re.match(rf"- `onepipe {' '.join(words)}\b", item)]
+    assert 1 == len(told)
+    options = {name for option in COMMANDS[words].params for name in option.opts if name.startswith("-")}
+    assert set() == {
+        name for name in options - {"-h", "--help"} if f"`{name}" not in told[0] and f"/{name}" not in told[0]
+    }
+
+
+def test_the_global_options_are_explained() -> None:
+    """So are the options before the command."""
+    every = [name for option in typer.main.get_command(app).params for name in option.opts if name != "-h"]
+    told = section(page("docs/operations.md"), "Commands")
+    assert [] == [name for name in every if name != "--help" and name not in told]
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_no_page_names_a_command_that_is_not_there(path: Path) -> None:
+    """`onepipe x y` in a page can be typed."""
+    typed = [" ".join(code) for code in re.findall(r"`(onepipe) ([^`\n]+)`", TEXT[path])]
+    for language in ("sh", ""):
+        typed += re.findall(r"^onepipe [^#\n]+", "\n".join(blocks(TEXT[path], language)), re.MULTILINE)
+    typed = [re.sub(r" (--config|-c) \S+|\[--\S+ \w+\]|\[--\w+\]", "", line).strip() for line in typed]
+    first = {words[0] for words in COMMANDS}
+    wrong = [line for line in typed if line.split()[1].isalpha() and line.split()[1].islower()]
+    wrong = [line for line in wrong if line.split()[1] not in first or not _in_full(line.split()[1:])]
+    assert [] == wrong
+
+
+def _in_full(words: list[str]) -> bool:
+    group = {path for path in COMMANDS if path[0] == words[0]}
+    return (words[0],) in group or len(words) == 1 or tuple(words[:2]) in group
+
+
+def test_every_exit_code_is_explained() -> None:
+    """README has a line for each."""
+    told = {cells[0] for cells in rows(section(page("README.md"), "Keep it running"))}
+    assert {str(code) for code in (0, exits.FAILED, exits.WRONG, exits.BUSY, exits.INTERRUPTED)} <= told
+
+
+# --- errors, config, connectors, mappings
+
+
+def subclasses(one: type) -> Iterator[type]:
+    yield one
+    for below in one.__subclasses__():
+        yield from subclasses(below)
+
+
+def test_every_error_kind_is_explained() -> None:
+    """docs/operations.md says of each kind what it means and what to do, and of no other."""
+    ours = [one for one in subclasses(errors.OnepipeError) if one.__module__ == errors.__name__]
+    told = re.findall(
+        r"^- \*\*`(\w+)`\*\*: [^*]+ \*Do:\* ", section(page("docs/operations.md"), "Errors"), re.MULTILINE
+    )
+    told += re.findall(r"^- \*\*`(\w+)`\*\*:(?: [^*]+\n?)+\*Do:\*\n", page("docs/operations.md"), re.MULTILINE)
+    assert {one.kind for one in ours} == set(told)
+
+
+@pytest.mark.parametrize("model", [Config, Connection, Reporting, Daemon, Write, FieldRule, Limits])
+def test_every_config_key_is_explained(model: type[BaseModel]) -> None:
+    """docs/config.md names every key, and its default where that is a word."""
+    told = {cells[0]: cells for cells in rows(page("docs/config.md"))}
+    for name, field in model.model_fields.items():
+        if model in (Config, Connection):
+            assert f"`{name}`" in told
+            if isinstance(field.default, str):
+                assert f"`{field.default}`" == told[f"`{name}`"][1]
+        else:
+            assert re.search(rf"`{name}\b", page("docs/config.md")), name
+
+
+@pytest.mark.parametrize("name", CONNECTORS)
+def test_every_connector_is_explained(name: str) -> None:
+    """Its credentials and settings, where the former are found, its quota and its announced end."""
+    made: type[Connector] = CONNECTORS[name]
+    (told,) = [cells for cells in rows(section(page("docs/config.md"), "Connectors")) if cells[0] == f"`{name}`"]
+    credentials = ", ".join(f"`{key}`" for key in made.facts.credentials)
+    assert credentials == told[1]
+    assert set(made.facts.settings) == set(re.findall(r"`(\w+): \w+`", told[2]))
+    assert [credentials] == [cells[1] for cells in rows(page("README.md")) if cells[0] == f"`{name}`"]
+    assert made.facts.ends is None or made.facts.ends in page("README.md")
+    quota = f"{made.facts.title.split()[0]} {made.facts.quota[0]:,} " if made.facts.quota else ""
+    assert quota in re.sub(r"\s+", " ", page("docs/operations.md")).replace("requests ", "")
+
+
+def test_readme_shows_a_config_that_works(tmp_path: Path) -> None:
+    """README's config.yaml loads, and its connections hold all their connectors ask for."""
+    (text,) = blocks(page("README.md"), "yaml")
+    (tmp_path / "secret").write_text("word")
+    file = tmp_path / "config.yaml"
+    file.write_text(re.sub(r"file:[^}]+", f"file:{tmp_path / 'secret'}", text))
+    names = re.findall(r"\$\{(\w+)\}", text)
+    loaded = config.load(file, dict.fromkeys(names, "word"))
+    check_accounts(loaded, list(loaded.connections.values()))
+    assert ["acme", "acme-training"] == [one.name for one in loaded.select(["label:client=Acme"])]
+
+
+def test_every_transform_and_mapping_key_is_explained() -> None:
+    """docs/mapping.md has a row for each transform and each key."""
+    told = {name for cells in rows(page("docs/mapping.md")) for name in re.findall(r"`(\w+)`", cells[0])}
+    assert set() == {*TRANSFORMS, *FIELD_KEYS, *MAPPING_KEYS} - told
+
+
+def test_every_column_a_mapping_fills_is_explained() -> None:
+    """docs/mapping.md names each column that a mapping may have."""
+    assert [] == [name for name in TYPES if f"`{name}`" not in page("docs/mapping.md")]
+
+
+# --- the warehouse
+
+
+def described(project: Path) -> dict[str, list[tuple[str, str]]]:
+    """Every published table and view: its columns and types."""
+    query = """SELECT table_schema || '.' || table_name AS place, column_name, data_type FROM information_schema.columns
+        WHERE table_schema IN ('main', 'raw') ORDER BY place, ordinal_position"""
+    found: dict[str, list[tuple[str, str]]] = {}
+    with open_desk(project / "warehouse.duckdb") as desk:
+        for place, column, type_ in desk.ask(query).rows:
+            short = str(type_).replace("TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ")
+            found.setdefault(str(place).removeprefix("main."), []).append((str(column), short))
+    return found
+
+
+def test_every_table_is_explained_column_by_column(project: Path) -> None:
+    """docs/warehouse.md has a table for each table and view: the same columns, in the same order, with their types."""
+    real = described(project)
+    assert real["opportunities"] == real.pop("deals") == real.pop("open_deals")
+    real["opportunity_history"] = real["opportunity_history"][len(real["opportunities"]) :]
+    text = page("docs/warehouse.md")
+    told = {name: [(c[0].strip("`"), c[1]) for c in rows(section(text, name))[2:] if all(c)] for name in real}
+    assert real == told
+    assert "\n## deals and open_deals\n" in text
+
+
+def test_every_query_runs(project: Path) -> None:
+    """Each block of SQL in docs/warehouse.md answers; most of them with rows, even here."""
+    queries = blocks(page("docs/warehouse.md"), "sql")
+    with open_desk(project / "warehouse.duckdb") as desk:
+        answers = [len(list(desk.ask(query).rows)) for query in queries]
+    assert len(queries) >= 10
+    assert sum(1 for count in answers if count) >= len(queries) / 2
+
+
+def test_every_file_of_the_state_folder_is_explained(project: Path) -> None:
+    """Whoever looks into it finds out what each thing is."""
+    told = " ".join(cells[0] for cells in rows(section(page("docs/operations.md"), "What lies where")))
+    assert [] == [path.name for path in (project / ".onepipe").iterdir() if path.name not in told]
+
+
+# --- the pages themselves
+
+
+def anchors(path: Path) -> set[str]:
+    """The names by which a page's headings can be linked to."""
+    headings = re.findall(r"^#+ (.+)$", FENCE.sub("", path.read_text(encoding="utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_every_link_leads_somewhere(path: Path) -> None:
+    """A relative link names a file of ours, and its anchor a heading in it."""
+    for link in re.findall(r"\]\(([^)\s]+)\)", FENCE.sub("", TEXT[path])):
+        if not link.startswith("http"):
+            name, _, anchor = link.partition("#")
+            target = (path.parent / name) if name else path
+            assert target.exists(), link
+            assert not anchor or anchor in anchors(target), link
+
+
+def test_the_way_of_a_record_can_be_followed() -> None:
+    """Every function that README names on a record's way stands in the file it names."""
+    way = [cells for cells in rows(section(page("README.md"), "Find your way"))[2:] if cells[0]]
+    assert len(way) >= 10
+    for names, place, _ in way:
+        path = HOUSE / place.strip("`")
+        files = path.rglob("*.py") if path.is_dir() else [path]
+        trees = [ast.parse(file.read_text(encoding="utf-8")) for file in files]
+        kinds = ast.FunctionDef | ast.ClassDef
+        defined = {node.name for tree in trees for node in ast.walk(tree) if isinstance(node, kinds)}
+        assert set() == set(re.findall(r"`(\w+)`", names)) - defined
+
+
+def test_decisions_stay_short_and_numbered() -> None:
+    """One short page each, numbered without gaps, with what was chosen, why, and what was dropped."""
+    pages = sorted((DOCS / "decisions").glob("*.md"))
+    assert list(range(1, len(pages) + 1)) == [int(path.name[:4]) for path in pages]
+    for path in pages:
+        assert len(TEXT[path].splitlines()) <= 40
+        assert all(word in TEXT[path] for word in ("**Choice.**", "**Why", "**Dropped.**")), path.name
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_pages_can_be_read_in_a_terminal(path: Path) -> None:
+    """Lines of prose are at most 120 columns wide, and no page names a place on somebody's machine."""
+    prose = [line for line in TEXT[path].splitlines() if not line.startswith("|")]
+    assert [] == [line for line in prose if len(line) > 125]
+    assert not re.search(r"/(work|root|home)/", TEXT[path])
+
+
+def test_the_examples_of_json_are_json() -> None:
+    """What is shown as JSON can be read as JSON."""
+    for text in TEXT.values():
+        for block in blocks(text, "json"):
+            json.loads(block)
