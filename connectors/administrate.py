@@ -124,6 +124,8 @@ class Administrate(Connector):
         def page(number: int) -> Page:
             answer = self.http.get(path, _page=number, _order="id", _limit=100, **filters)
             total, pages = answer.number("X-Pagination-Total"), answer.number("X-Pagination-Pages")
-            return json_page(answer.content, stamp="updated_at", total=total, pages=pages)
+            whole = path != OPPORTUNITIES and total is None and pages is None  # a short list, printed in one piece
+            more = False if whole else None
+            return json_page(answer.content, stamp="updated_at", total=total, pages=pages, more=more)
 
         return by_page(page, resume, fixed=True)

@@ -26,7 +26,7 @@ from typing import ClassVar
 
 
 class OnepipeError(Exception):
-    """An error with a kind for reports, a sentence for people, and a hint on what to do next: its own, or its kind's."""
+    """An error with a kind for reports, a sentence for people, and a hint on what to do: its own, or its kind's."""
 
     kind: ClassVar[str] = "internal"
     advice: ClassVar[str | None] = None

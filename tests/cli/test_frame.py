@@ -92,6 +92,7 @@ def raising(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
         (DiskTrouble("x"), 1),
         (OnepipeError("x"), 1),
         (KeyError("x"), 1),
+        (PermissionError("x"), 1),
     ],
 )
 def test_every_error_has_its_exit_code(monkeypatch: pytest.MonkeyPatch, error: Exception, code: int) -> None:

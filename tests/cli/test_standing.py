@@ -54,6 +54,7 @@ def test_status_knows_disabled_and_retired(tmp_path: Path, crms: Sandbox) -> Non
     assert 0 == place.run("sync").code
     told = place.run("status", "--json").json["connections"]
     assert [("administrate", "disabled"), ("capsule", "retired")] == [(one["connection"], one["state"]) for one in told]
+    assert (0, 0) == (place.run("status", "capsule").code, place.run("runs", "--connection", "capsule").code)
 
 
 def test_status_waits_for_nobody(synced: Place) -> None:

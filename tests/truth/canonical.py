@@ -130,13 +130,15 @@ def left_over(record: Row, read: set[str]) -> Row:
     """`extra`: scalars, and ids and names of objects, that no column reads; NULLs (empty texts too) left out."""
     rest: Row = {}
     for key, value in record.items():
+        if key in read:
+            continue
         if isinstance(value, dict):
             inner = {name: value[name] for name in ("id", "name") if name in value and f"{key}.{name}" not in read}
             kept = {
                 name: one for name, one in inner.items() if one not in (None, "") and not isinstance(one, dict | list)
             }
             rest |= {key: kept} if kept else {}
-        elif key not in read and value not in (None, "") and not isinstance(value, list):
+        elif value not in (None, "") and not isinstance(value, list):
             rest[key] = value
     return rest
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from onepipe.project import Project
 
 CONFIG = Path("config.yaml")
+SAFE = "what was committed before is safe, and running the command again loses nothing"
 ORDER = (  # of the help: as one comes to need them
     *("demo", "init", "check", "sync", "backfill", "daemon", "status", "runs", "sql", "get"),
     *("mapping", "connectors", "schema", "sandbox"),
@@ -35,8 +36,10 @@ class Doors(TyperGroup):
             return super().invoke(ctx)
         except OnepipeError as error:
             raise self._told(ctx, exits.paragraph(error), exits.of_error(error)) from error
-        except (typer.Exit, typer.Abort, OSError, KeyboardInterrupt):
+        except (typer.Exit, typer.Abort, BrokenPipeError):
             raise
+        except OSError as error:
+            raise self._told(ctx, exits.sentences(str(error), SAFE), exits.FAILED) from error
         except Exception as error:
             if type(error).__module__.startswith(("typer", "click")):  # wrong usage: told by Typer itself
                 raise
@@ -58,7 +61,7 @@ class Doors(TyperGroup):
 def _own_fault(error: Exception) -> str:
     return exits.sentences(
         f"a fault in onepipe itself: {type(error).__name__}: {error}",
-        "what was committed before is safe, and running the command again loses nothing",
+        SAFE,
         "if it happens again, run it with `onepipe --debug ...` and report what that prints",
     )
 

@@ -91,7 +91,7 @@ def _document(fault: Fault) -> dict[str, object]:
 def apply(
     ctx: typer.Context,
     connections: Connections = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: Json = False,
 ) -> None:
     """Read everything again with the edited mappings.

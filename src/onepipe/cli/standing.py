@@ -85,8 +85,14 @@ def _standings(config: "Config", words: list[str]) -> list[Standing]:
         known.setdefault(name, fresh | {"details_owed": 0, "open_slices": 0})
         if not one.enabled:
             known[name]["state"] = "disabled"
-    chosen = {one.name for one in config.select(words)} if words else set(known)
+    chosen = _chosen(config, words, set(known)) if words else set(known)
     return [_judged(one) for name, one in sorted(known.items()) if name in chosen]
+
+
+def _chosen(config: "Config", words: list[str], known: set[str]) -> set[str]:
+    """The names that words choose; a retired connection is not in config.yaml, and can still be asked for by name."""
+    others = [word for word in words if word not in known]
+    return set(words) & known | ({one.name for one in config.select(others)} if others else set())
 
 
 def _judged(one: Standing) -> Standing:
@@ -135,8 +141,9 @@ def runs(
     from onepipe.warehouse.work import published
 
     config = door(ctx).load()
-    names = [one.name for one in config.select(connection)] if connection else []
     with published(config.warehouse) as db:
+        known = {str(row[0]) for row in db.run("SELECT connection FROM connections")}
+        names = sorted(_chosen(config, connection, known)) if connection else []
         rows = db.run(RUNS, {"connections": names, "limit": limit})
     found = [dict(zip(RUN_KEYS, row, strict=True)) for row in rows]
     if as_json:

@@ -42,10 +42,12 @@ def check(ctx: typer.Context, connections: Connections = None, as_json: Json = F
     The config, the mappings, and each CRM with one request. Nothing is loaded.
     """
     from onepipe import run
+    from onepipe.cli.progress import watching
 
     with door(ctx).project("check") as project:
         say_if_none(project.config)
-        reports = run.check(project, connections or [])
+        with watching(notices=False):  # for its Ctrl-C
+            reports = run.check(project, connections or [])
     if as_json:
         screen.document({"connections": [report.document() for report in reports]})
     else:

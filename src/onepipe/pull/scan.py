@@ -7,6 +7,7 @@ from typing import Any, cast
 from uuid import uuid4
 
 from onepipe.connector import Window
+from onepipe.errors import BadPayload, PagingLoop, Unavailable
 from onepipe.paging import Page
 from onepipe.pull.job import OPPORTUNITY, Job
 from onepipe.pull.merge import Merging
@@ -77,7 +78,7 @@ class Scan:
         account = self.job.account
         try:
             for resource in account.facts.reference:
-                self._fill(resource, account.connector.pull(resource, Window(distrust=self.standing.distrust)))
+                self._refer(resource)
             kept = self._kept()
             if kept == END:
                 return
@@ -93,6 +94,13 @@ class Scan:
             self._fill(OPPORTUNITY, self._checked(account.connector.pull(OPPORTUNITY, window)))
         finally:
             self.spool.flush()
+
+    def _refer(self, resource: str) -> None:
+        """One reference list. Without it the deals still load: labels follow once it can be read."""
+        try:
+            self._fill(resource, self.job.account.connector.pull(resource, Window(distrust=self.standing.distrust)))
+        except (BadPayload, PagingLoop, Unavailable) as error:
+            self.job.report.fall("partial", error)
 
     def _kept(self) -> list[Any] | None:
         """Where the last page that is kept leads, merged or still in the spool; None where there is none yet."""

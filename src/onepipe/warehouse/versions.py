@@ -67,7 +67,7 @@ def become_versions(
     *,
     only_if_different: bool = False,
 ) -> int:
-    """Read `changed` through the mapping and put it in place; how many values could not be read."""
+    """Read `changed` through the mapping and put it in place; how many problems that added."""
     read(db, reading, payloads)
     db.run(
         "CREATE OR REPLACE TEMP TABLE before AS SELECT * FROM store.current "
@@ -88,9 +88,10 @@ def become_versions(
         f"INSERT INTO store.closed ({names}, valid_to) SELECT {olds}, c.valid_from FROM before b "
         "JOIN store.current c ON c.connection = b.connection AND c.source_id = b.source_id WHERE c.version > b.version"
     )
-    if problems or db.one("SELECT count(*) FROM problems"):
+    before = db.one("SELECT count(*) FROM problems")
+    if problems or before:
         _keep_problems(db, reading, run_id)
-    return int(problems)
+    return max(0, int(db.one("SELECT count(*) FROM problems")) - int(before))
 
 
 def read(db: Database, reading: Reading, payloads: Payloads, details: str = "") -> None:
