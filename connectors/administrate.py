@@ -49,6 +49,7 @@ class Administrate(Connector):
         verified="the vendor's pages of v2.5 and v2, and the sandbox; no live account",
         ends="2026-05-12",
         base_url="https://SUBDOMAIN.administrateapp.com",
+        prefix="/api/v2.5",
         credentials=("username", "password"),
         page_size=100,
         stamp="updated_at",

@@ -50,6 +50,7 @@ class Capsule(Connector):
         verified="the vendor's page of 2012, answers recorded in 2011, and the sandbox; no live account",
         ends="2018-01-31",
         base_url="https://ACCOUNT.capsulecrm.com",
+        prefix="/api",
         credentials=("token",),
         page_size=100,
         stamp="updatedOn",

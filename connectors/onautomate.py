@@ -31,7 +31,6 @@ from onepipe.connector import (
     Record,
     Token,
     Window,
-    below,
     by_cursor,
     by_page,
     by_part,
@@ -52,7 +51,8 @@ class OnAutomate(Connector):
         api="API v1 (V1.1.1)",
         verified="the vendor's page, GoHighLevel's v1 pages, and the sandbox; no live account",
         ends="2025-12-31",
-        base_url="https://link.amtssl.com/v1",
+        base_url="https://link.amtssl.com",
+        prefix="/v1",
         credentials=("api_key",),
         page_size=100,
         stamp="updatedAt",
@@ -112,10 +112,10 @@ class OnAutomate(Connector):
         return self.http.get(f"{self._list(pipeline_id)}/{part(id)}", gone=UNKNOWN)
 
     def _list(self, pipeline: str) -> str:
-        return f"{below(self.base_url, '/v1')}/pipelines/{part(pipeline)}/opportunities"
+        return f"/v1/pipelines/{part(pipeline)}/opportunities"
 
     def _pipelines(self) -> Page:
-        return json_page(self.http.get(f"{below(self.base_url, '/v1')}/pipelines/").content, "pipelines")
+        return json_page(self.http.get("/v1/pipelines/").content, "pipelines")
 
     def _pipelines_from(self, home: str | None) -> Iterator[str]:
         """The pipeline a deal was last seen in, then every other."""

@@ -1,6 +1,6 @@
 """Overplane: crm/opportunity, with the fields of an ERPNext Opportunity.
 
-    GET /crm/opportunity?limit=100&offset=0
+    GET /api/crm/opportunity?limit=100&offset=0
     {"data": [{"id": "opportunity_7f2c", "title": "Northwind", "status": "Open", ...}], "has_more": true, "total": 61}
 
 Lists    newest first by offset: a deletion during the scan makes the next page skip a row, so pages overlap by one.
@@ -26,7 +26,6 @@ from onepipe.connector import (
     Record,
     Token,
     Window,
-    below,
     by_offset,
     json_page,
     json_record,
@@ -35,9 +34,9 @@ from onepipe.connector import (
     rows,
 )
 
-OPPORTUNITIES = "/crm/opportunity"
-ITEMS = "/crm/opportunity-item"
-LOST_REASONS = "/crm/opportunity-lost-reason-detail"
+OPPORTUNITIES = "/api/crm/opportunity"
+ITEMS = "/api/crm/opportunity-item"
+LOST_REASONS = "/api/crm/opportunity-lost-reason-detail"
 
 
 class Overplane(Connector):
@@ -45,7 +44,8 @@ class Overplane(Connector):
         title="Overplane",
         api="API reference of crm/opportunity (no version)",
         verified="the vendor's reference, and the sandbox; no live account",
-        base_url="https://api.overplane.dev/api",
+        base_url="https://api.overplane.dev",
+        prefix="/api",
         credentials=("api_key",),
         page_size=100,
         stamp="updated_at",
@@ -72,7 +72,7 @@ class Overplane(Connector):
     @read
     def opportunity(self, *, id: str) -> Answer:
         """One opportunity as it is now."""
-        return self.http.get(f"{below(self.base_url, '/api')}{OPPORTUNITIES}/{part(id)}", gone=True)
+        return self.http.get(f"{OPPORTUNITIES}/{part(id)}", gone=True)
 
     @read
     def items(self, *, id: str) -> bytes:
@@ -88,5 +88,5 @@ class Overplane(Connector):
         return by_offset(lambda start: self._page(path, start, gone="parent_id" in query, **query), resume, fixed=True)
 
     def _page(self, path: str, start: int, limit: int = 100, gone: bool = False, **query: Any) -> Page:
-        answer = self.http.get(below(self.base_url, "/api") + path, gone=gone, limit=limit, offset=start, **query)
+        answer = self.http.get(path, gone=gone, limit=limit, offset=start, **query)
         return json_page(answer.content, "data", stamp="updated_at", total="total", more="has_more")

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from onepipe import registry
-from onepipe.connector import Answer, Connector, Facts, Page, Read, Record, below, read, rows, utc
+from onepipe.connector import Answer, Connector, Facts, Page, Read, Record, read, rows, utc
 from onepipe.errors import UsageError
 
 FILES = {found.name: found.path for found in registry.every("connectors", None)}
@@ -134,9 +134,16 @@ def test_rows_stay_as_they_came() -> None:
 
 
 def test_small_tools() -> None:
-    """Instants are printed in UTC; a version is put below a base_url that lacks it."""
+    """Instants are printed in UTC."""
     assert (None, "1000") == (utc(None, "%H%M"), utc(datetime.fromisoformat("2024-07-01T11:00+01:00"), "%H%M"))
-    assert ("", "", "/v1") == (below("https://x/v1", "/v1"), below("https://x/v1/", "/v1"), below("https://x", "/v1"))
+
+
+@pytest.mark.parametrize("name", ["administrate", "capsule", "onautomate", "overplane"])
+def test_the_prefix_may_stand_in_the_base_url_or_not(name: str) -> None:
+    """What all paths begin with may be part of the base_url that people write; it is never sent twice."""
+    made = registry.load(name, None)
+    spelt = ["https://x.example", "https://x.example/", "https://x.example" + made.facts.prefix]
+    assert {"https://x.example"} == {made(url, {}).base_url for url in spelt}
 
 
 def test_a_verb_that_is_not_defined_cannot_be_done() -> None:

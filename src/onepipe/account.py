@@ -133,12 +133,11 @@ def open_connector(
 ) -> Connector:
     """The connector of a connection, with its door to the network. Raises ConfigError."""
     made = registry.load(connection.connector, config.folder)
-    base_url = connection.base_url or made.facts.base_url
-    connector = made(base_url, connection.plain_credentials(), connection.settings)
+    connector = made(connection.base_url or made.facts.base_url, connection.plain_credentials(), connection.settings)
 
     def door(**how: Any) -> Http:
         return Http(
-            base_url,
+            connector.base_url,
             secrets=connection.secrets,
             gate=Gate(writing_paths=made.facts.writing_paths),
             budget=budget,
@@ -151,6 +150,12 @@ def open_connector(
 
     connector.http = connector.open(door)
     return connector
+
+
+def account_url(config: Config, connection: Connection) -> str:
+    """Where a connection's account is, in the one form that its name is bound to."""
+    made = registry.load(connection.connector, config.folder)
+    return made(connection.base_url or made.facts.base_url, {}).base_url
 
 
 def check_accounts(config: Config, connections: Sequence[Connection]) -> None:

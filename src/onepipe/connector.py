@@ -33,7 +33,6 @@ __all__ = [
     "Token",
     "Unavailable",
     "Window",
-    "below",
     "by_cursor",
     "by_key",
     "by_offset",
@@ -67,6 +66,7 @@ class Facts:
     changes since an instant; `resolution` and `floor` (how far each run reads back at the least) are durations;
     `quota` is (requests, seconds) where documented; `drifting` names fields that change without a write and so do
     not count as a change; `reference` and `details` are resources pulled before the list and once per record;
+    `prefix` is how all paths begin, such as "/v1": people may or may not write it into base_url;
     `writing_paths` are paths, with `*` for any text, of GETs that write: the gate stops them like any write.
     """
 
@@ -87,6 +87,7 @@ class Facts:
     reference: tuple[str, ...] = ()
     details: tuple[str, ...] = ()
     settings: Mapping[str, str] = field(default_factory=dict)
+    prefix: str = ""
     writing_paths: tuple[str, ...] = ()
 
 
@@ -144,11 +145,6 @@ def read(verb: Verb) -> Verb:
     """
     verb.__dict__["onepipe_read"] = True
     return verb
-
-
-def below(base_url: str, version: str) -> str:
-    """The beginning of an API's paths, such as "/v1"; "" where the base_url that people gave already ends in it."""
-    return "" if base_url.rstrip("/").endswith(version) else version
 
 
 def rows(pages: Iterable[Page]) -> bytes:
@@ -211,7 +207,7 @@ class Connector:
     def __init__(
         self, base_url: str, credentials: Mapping[str, str], settings: Mapping[str, Any] | None = None
     ) -> None:
-        self.base_url = base_url
+        self.base_url = base_url.rstrip("/").removesuffix(self.facts.prefix)
         self.credentials = credentials
         self.settings = settings or {}
         self.http: Http

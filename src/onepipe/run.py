@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from threading import Event
 from typing import Any
 
-from onepipe import logs, registry
-from onepipe.account import applied_mapping, mapping_path, open_account, open_connector, utc_now
+from onepipe import logs
+from onepipe.account import account_url, applied_mapping, mapping_path, open_account, open_connector, utc_now
 from onepipe.config import Connection
 from onepipe.errors import OnepipeError
 from onepipe.http import Budget
@@ -84,8 +84,7 @@ def _prepare(project: Project, chosen: Sequence[Connection], run_id: str, watch:
     mappings = {}
     with warehouse.commit(run_id) as db:
         for one in enabled:
-            base_url = one.base_url or registry.load(one.connector, config.folder).facts.base_url
-            books.bind(db, one.name, one.connector, base_url, utc_now())
+            books.bind(db, one.name, one.connector, account_url(config, one), utc_now())
             kept = books.mapping(db, one.name)
             if kept is None:
                 text = mapping_path(config, one).read_text(encoding="utf-8")

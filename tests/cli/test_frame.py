@@ -145,8 +145,10 @@ def test_connections_complete_from_the_config(place: Place) -> None:
 
 
 def test_help_is_there_at_once() -> None:
-    """Help within a second even on a busy machine; a fifth of that on an idle one."""
-    subprocess.run([sys.executable, "-m", "onepipe", "--help"], capture_output=True, check=True)
-    began = time.monotonic()
-    subprocess.run([sys.executable, "-m", "onepipe", "--help"], capture_output=True, check=True)
-    assert time.monotonic() - began < 1
+    """Help within half a second: at its best of five, for a busy machine says nothing about us."""
+    times = []
+    for _ in range(5):
+        began = time.monotonic()
+        subprocess.run([sys.executable, "-m", "onepipe", "--help"], capture_output=True, check=True)
+        times.append(time.monotonic() - began)
+    assert min(times) < 0.5

@@ -40,7 +40,7 @@ def connected(name: str, base_url: str, credentials: dict[str, str], settings: d
     made = registry.load(name, None)
     connector = made(base_url, credentials, settings)
     gate = Gate(writing_paths=made.facts.writing_paths)
-    connector.http = connector.open(partial(Http, base_url, gate=gate, sleep=lambda _: None))
+    connector.http = connector.open(partial(Http, connector.base_url, gate=gate, sleep=lambda _: None))
     return connector
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 MaxRequests = Annotated[
     int | None,
-    typer.Option("--max-requests", min=1, metavar="N", help="Ask each CRM at most N times; then end as partial."),
+    typer.Option("--max-requests", min=1, metavar="N", help="Send at most N requests in all; then end as partial."),
 ]
 Wait = Annotated[
     float,

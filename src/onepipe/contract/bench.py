@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Self
 from urllib.parse import quote, quote_plus
 
@@ -85,19 +86,17 @@ class Bench:
         """A connection to the account as it is."""
         self.server.reset(spoil)
         made = self.connector(self.server.base_url, self.rig.credentials, self.rig.settings)
-        made.http = made.open(self._door)
+        made.http = made.open(partial(self._door, made.base_url))
         try:
             yield made
         finally:
             made.http.close()
 
-    def _door(self, **authorised: Any) -> Http:
+    def _door(self, base_url: str, **authorised: Any) -> Http:
         clock = _Clock()
         secrets = (*authorised.pop("secrets", ()), *self.rig.credentials.values())
         gate = Gate(writing_paths=self.connector.facts.writing_paths)
-        return Http(
-            self.server.base_url, gate=gate, secrets=secrets, clock=clock, tick=clock, sleep=clock.sleep, **authorised
-        )
+        return Http(base_url, gate=gate, secrets=secrets, clock=clock, tick=clock, sleep=clock.sleep, **authorised)
 
     def leaks(self, texts: list[str]) -> list[str]:
         """Those of the texts that hold a credential, in any of the forms it travels in."""

@@ -26,13 +26,13 @@ TOOLS = {
     # What stands where an object belongs: from_json makes a struct of NULLs of it, but NULL of null and of nothing.
     "not_object(struct, leaf, payload, path)": """CASE WHEN struct IS NOT NULL AND leaf IS NULL
     AND try(json_type(payload, path)) <> 'OBJECT' THEN try(payload ->> path) END""",
-    "id_and_name(x)": """nullif('{' || concat_ws(',', '"id":' || json_value(x, '$.id'),
-    '"name":' || json_value(x, '$.name')) || '}', '{}')""",
-    # What a merge patch left of a record: scalars stay, of an object its id and name, of a list nothing.
-    "scalars_of(rest)": """CASE WHEN NOT contains(rest::VARCHAR, ':{') AND NOT contains(rest::VARCHAR, ':[') THEN rest
+    "id_and_name(x)": """nullif('{' || concat_ws(',', '"id":' || nullif(json_value(x, '$.id'), '""'),
+    '"name":' || nullif(json_value(x, '$.name'), '""')) || '}', '{}')""",
+    # What a merge patch left of a record: scalars stay, of an object its id and name, of a list and "" nothing.
+    "scalars_of(rest)": """CASE WHEN NOT regexp_matches(rest::VARCHAR, ':([{[]|"")') THEN rest
     ELSE ('{' || coalesce(list_aggregate(list_transform(list_zip(json_keys(rest), json_extract(rest, '$.*')), lambda e:
-        to_json(e[1])::VARCHAR || ':' ||
-        CASE left(e[2], 1) WHEN '[' THEN NULL WHEN '{' THEN id_and_name(e[2]) ELSE e[2] END),
+        to_json(e[1])::VARCHAR || ':' || CASE WHEN left(e[2], 1) = '{' THEN id_and_name(e[2])
+            WHEN left(e[2], 1) <> '[' THEN nullif(e[2], '""') END),
         'string_agg', ','), '') || '}')::JSON END""",
     # One object of a list of {name, mark, value}, the values being JSON; a name that stands twice gets its mark.
     "object_of(entries)": """list_transform([entries], lambda l: CASE WHEN l IS NOT NULL THEN
