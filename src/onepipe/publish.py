@@ -56,17 +56,23 @@ def publish(warehouse: Warehouse, target: Path, views: Path, say: Say) -> bool:
 def guard(warehouse: Warehouse, target: Path) -> None:
     """Raise ConfigError unless `target` is free, or a snapshot of this very warehouse that is not newer than it."""
     if target.is_dir():
-        raise ConfigError(f"warehouse: {target} is a folder, not a file; nothing was read or changed")
+        raise ConfigError(
+            f"config.yaml names {target} as the warehouse, which is a folder; nothing was read or changed",
+            "name a file in it, such as warehouse.duckdb",
+        )
     if not target.parent.is_dir() or not os.access(target.parent, os.W_OK):
         raise ConfigError(
-            f"warehouse: the folder {target.parent} is not there or not writable; nothing was read or changed"
+            f"config.yaml puts the warehouse into {target.parent}, which is not there or not writable; "
+            "nothing was read or changed",
+            "make that folder, or name another one",
         )
     if not target.exists():
         return
     there = _marker_of(target)
     if there is None:
         raise ConfigError(
-            f"warehouse: {target} is not a onepipe warehouse and is never replaced; nothing was read or changed",
+            f"config.yaml names {target} as the warehouse, which is not one of onepipe's and is never replaced; "
+            "nothing was read or changed",
             "name another file in config.yaml, or move that one away",
         )
     if not warehouse.path.exists():
@@ -75,12 +81,12 @@ def guard(warehouse: Warehouse, target: Path) -> None:
         ours = snapshot.current(db)
     if there.warehouse_id != ours.warehouse_id:
         raise ConfigError(
-            f"warehouse: {target} is the snapshot of another onepipe project and is not replaced",
+            f"{target} is the snapshot of another onepipe project and is not replaced",
             "name another file in config.yaml, or point `state:` to the folder that belongs to it",
         )
     if there.generation > ours.generation:
         raise ConfigError(
-            f"warehouse: {target} is newer (generation {there.generation}) than the state folder's copy "
+            f"{target} is newer (generation {there.generation}) than the state folder's copy "
             f"({ours.generation}); nothing was changed",
             f"the state folder seems to be an old one; to start from the snapshot, move {warehouse.path} away",
         )

@@ -219,7 +219,8 @@ def unescaped(value: str | None) -> str | None:
 def tactile_value(one: Row) -> Any:
     """A custom value of a select field: its option's label."""
     assert one["type"] == "s", "the simulated account has select fields only"
-    return dict(tactile_values.FIELD["options"])[one["option"]]["value"]
+    field: Row = tactile_values.FIELD
+    return field["options"][one["option"]]["value"]
 
 
 def capsule(record: Row, crm: Any, details: bool) -> Row:

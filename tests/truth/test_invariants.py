@@ -232,7 +232,7 @@ def is_open(row: Row) -> bool:
 def described(db: Database, name: str) -> list[tuple[str, str]]:
     """Columns with their types, spelled as promised."""
     spelled = {"TIMESTAMP WITH TIME ZONE": "TIMESTAMPTZ"}
-    return [(row[0], spelled.get(row[1], row[1])) for row in db.run(f"DESCRIBE {name}")]
+    return [(row[0], spelled.get(str(row[1]), str(row[1]))) for row in db.run(f"DESCRIBE {name}")]
 
 
 def lines(one: Act) -> list[Row]:

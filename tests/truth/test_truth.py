@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -180,7 +181,8 @@ def test_random_walks_end_in_the_truth(tmp_path: Path) -> None:
         for level in ("run", random.choice(("run", "sweep")), "full"):
             for key, when in (step(desk, random) for _ in range(15)):
                 owed[key] = max(when, owed.get(key, "run"), key=LEVELS.index)
-            one = act(desk, old, **({} if level == "run" else {level: True}))
+            options: dict[str, Any] = {} if level == "run" else {level: True}
+            one = act(desk, old, **options)
             assert "complete" == one.report.status, again
             assert [] == one.broken, again
             assert [] == surprises(one, desk, {key for key, when in owed.items() if later(when, level)}), again

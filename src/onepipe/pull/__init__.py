@@ -171,6 +171,7 @@ def _settle(job: Job) -> None:
     try:
         with job.warehouse.commit(job.run_id) as db:
             books.record_runs(db, rows)
-            books.settle(db, job.name, report.status == "complete", now)
+            complete = report.status == "complete"
+            books.settle(db, job.name, now, complete=complete, whole=not job.options.bounded)
     except OnepipeError as trouble:
         report.fall("failed", trouble)

@@ -33,7 +33,9 @@ def open_slice(job: Job, standing: Standing) -> Slice | None:
     A change scan over a list without a stable order is begun anew: rows may have moved behind its token since.
     """
     piece = standing.slice
-    if piece is None or job.options.restart or job.options.bounded or job.options.full:
+    if piece is None or job.options.restart or job.options.full:
+        return None
+    if job.options.bounded and (piece.lo, piece.until) != (job.options.since, job.options.until):
         return None
     if piece.kind == "change" and not job.account.facts.order:
         return None
@@ -43,11 +45,12 @@ def open_slice(job: Job, standing: Standing) -> Slice | None:
 def new_slice(job: Job, standing: Standing, kind: str | None = None) -> Slice:
     """A scan from its beginning: the first load, everything again, what changed, or a bounded part of the history."""
     kind = kind or _kind(job, standing)
-    lo = job.options.since if kind == "backfill" else None
+    lo, until = (job.options.since, job.options.until) if kind == "backfill" else (None, None)
     if kind == "change" and standing.cursor:
         facts = job.account.facts
         lo = standing.cursor - max(job.account.overlap, facts.floor) - facts.resolution
-    return Slice(connection=job.name, name=uuid4().hex[:12], kind=kind, lo=lo, hi=None, started_at=job.account.now())
+    name = uuid4().hex[:12]
+    return Slice(connection=job.name, name=name, kind=kind, lo=lo, hi=None, until=until, started_at=job.account.now())
 
 
 def _kind(job: Job, standing: Standing) -> str:
@@ -83,11 +86,10 @@ class Scan:
             if kept == END:
                 return
             self._expect(kept is None)
-            until = self.job.options.until if self.merging.slice.kind == "backfill" else None
             filters = account.facts.filter != "none" and "filter" not in self.standing.distrust
             window = Window(
                 since=self.since if filters else None,
-                until=until if filters else None,
+                until=self.merging.slice.until if filters else None,
                 resume=kept[1] if kept else None,
                 distrust=self.standing.distrust,
             )

@@ -44,7 +44,7 @@ def _ask(
             answered.append(connector.get(source_id, payload))
         except Gone as gone:
             if not refused and witness is not None:
-                connector.get(*witness)  # a refusal counts only while a record known to live answers
+                _proved(job, witness)
             refused.append((source_id, gone.evidence))
         if not answered and len(refused) == SAMPLE and _too_many(len(missing), known):
             break
@@ -52,6 +52,14 @@ def _ask(
     if len(refused) == SAMPLE and not answered and _too_many(len(missing), known):
         raise _suspect(job, f"{len(missing)} of {known} records are missing, and the first {SAMPLE} asked for are gone")
     return refused, answered
+
+
+def _proved(job: Job, witness: tuple[str, bytes]) -> None:
+    """Return if a record known to live answers when asked for by id: only then a refusal of another one counts."""
+    try:
+        job.account.connector.get(*witness)
+    except Gone:
+        raise _suspect(job, f"even {witness[0]}, which the list shows, is refused when asked for by id") from None
 
 
 def _too_many(count: int, known: int) -> bool:

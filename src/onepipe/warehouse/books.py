@@ -21,8 +21,9 @@ class Slice:
     """One scan that is under way: what it asks for, and how far it came.
 
     `kind` is "first" (the first load), "full" (everything again: a sweep), "change" (what changed since `lo`) or
-    "backfill". `hi` is where the cursor will stand once the scan is complete. `resume` is the paging token to go on
-    with; `merged_to` the number of the last segment merged; `resumed` whether an earlier process began it.
+    "backfill" (what changed between `lo` and `until`). `hi` is where the cursor will stand once the scan is complete.
+    `resume` is the paging token to go on with; `merged_to` the number of the last segment merged; `resumed` whether an
+    earlier process began it.
     """
 
     connection: str
@@ -30,6 +31,7 @@ class Slice:
     kind: str
     lo: datetime | None
     hi: datetime | None
+    until: datetime | None = None
     resume: Any = None
     merged_to: int = 0
     fetched: int = 0
@@ -64,7 +66,7 @@ def bind(db: Database, connection: str, connector: str, base_url: str, now: date
         raise ConfigError(
             f"the name {connection} belongs to {rows[0][0]} at {rows[0][1]}, and config.yaml now says "
             f"{connector} at {base_url}; nothing was read or changed",
-            f"give the other account a name of its own, or run `onepipe rebind {connection}` if it is the same account",
+            "give the other account a name of its own in config.yaml: a name stays with its account",
         )
 
 
@@ -99,17 +101,18 @@ def standing(db: Database, connection: str) -> Standing:
 
 def _slice(db: Database, connection: str) -> Slice | None:
     rows = db.run(
-        f"SELECT slice, kind, {iso('lo')}, {iso('hi')}, resume, merged_to, fetched, {iso('started_at')}, resumed "
-        "FROM store.slices WHERE connection = ?",
+        f"SELECT slice, kind, {iso('lo')}, {iso('hi')}, {iso('until')}, resume, merged_to, fetched, "
+        f"{iso('started_at')}, resumed FROM store.slices WHERE connection = ?",
         [connection],
     )
-    for name, kind, lo, hi, resume, merged_to, fetched, started, resumed in rows:
+    for name, kind, lo, hi, until, resume, merged_to, fetched, started, resumed in rows:
         return Slice(
             connection=connection,
             name=name,
             kind=kind,
             lo=moment(lo),
             hi=moment(hi),
+            until=moment(until),
             resume=json.loads(resume) if resume else None,
             merged_to=merged_to,
             fetched=fetched,
@@ -123,9 +126,9 @@ def keep_slice(db: Database, piece: Slice) -> None:
     """Write down how far a slice came."""
     drop_slice(db, piece.connection)
     resume = json.dumps(piece.resume) if piece.resume is not None else None
-    moments = [as_text(piece.lo), as_text(piece.hi)]
+    moments = [as_text(piece.lo), as_text(piece.hi), as_text(piece.until)]
     db.run(
-        "INSERT INTO store.slices VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO store.slices VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             *(piece.connection, piece.name, piece.kind, *moments, resume, piece.merged_to, piece.fetched),
             *(as_text(piece.started_at), piece.resumed),
@@ -147,8 +150,11 @@ def cover(db: Database, connection: str, **columns: Any) -> None:
         db.run(f"UPDATE coverage SET {name} = ? WHERE connection = ?", [bound_value, connection])
 
 
-def settle(db: Database, connection: str, complete: bool, now: datetime) -> None:
-    """Close the books of a run: live rows, details owed, since when it fails."""
+def settle(db: Database, connection: str, now: datetime, *, complete: bool, whole: bool) -> None:
+    """Close the books of a run: live rows, details owed, since when it fails.
+
+    `whole` is False for a run that was asked for a part of the history only: it proves nothing about the rest.
+    """
     values = {"connection": connection, "now": as_text(now)}
     db.run(
         "UPDATE coverage SET live_count = (SELECT count(*) FROM store.current WHERE connection = $connection "
@@ -157,10 +163,10 @@ def settle(db: Database, connection: str, complete: bool, now: datetime) -> None
         "WHERE connection = $connection",
         values,
     )
-    if complete:
+    if complete and whole:
         db.run("UPDATE connections SET last_success_at = $now WHERE connection = $connection", values)
         db.run("UPDATE coverage SET oldest_failure_at = NULL WHERE connection = ?", [connection])
-    else:
+    elif not complete:
         db.run(
             "UPDATE coverage SET oldest_failure_at = coalesce(oldest_failure_at, $now::TIMESTAMPTZ) "
             "WHERE connection = $connection",

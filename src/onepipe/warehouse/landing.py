@@ -171,7 +171,9 @@ def _arrive(db: Database, reading: Reading, segments: Sequence[Segment]) -> int:
     hashed = "payload"
     if reading.drifting:
         nothing = ", ".join(f'"{name}": null' for name in reading.drifting)
-        hashed = f"json_merge_patch(payload, {literal('{' + nothing + '}')})::VARCHAR"
+        # The patch passes numbers through a double; what that could round away is put back behind it.
+        long = "CASE WHEN regexp_matches(payload, '[0-9.]{17}') THEN regexp_extract_all(payload, '[0-9.]{17,}') END"
+        hashed = f"concat(json_merge_patch(payload, {literal('{' + nothing + '}')})::VARCHAR, ({long})::VARCHAR)"
     rows = (
         f"SELECT place, source_id, fetched_at, kind, stamp, payload, md5({hashed}) AS payload_hash "
         f"FROM read_csv({_listed(files)}, delim = chr(31), quote = '', escape = '', header = false, "

@@ -128,7 +128,8 @@ CREATE TABLE store.raw (connection VARCHAR, resource VARCHAR, record_id VARCHAR,
                         payload VARCHAR USING COMPRESSION zstd, payload_hash VARCHAR, fetched_at TIMESTAMPTZ,
                         run_id VARCHAR, seq BIGINT, owed BOOLEAN);
 CREATE TABLE store.slices (connection VARCHAR, slice VARCHAR, kind VARCHAR, lo TIMESTAMPTZ, hi TIMESTAMPTZ,
-                           resume VARCHAR, merged_to BIGINT, fetched BIGINT, started_at TIMESTAMPTZ, resumed BOOLEAN);
+                           until TIMESTAMPTZ, resume VARCHAR, merged_to BIGINT, fetched BIGINT,
+                           started_at TIMESTAMPTZ, resumed BOOLEAN);
 CREATE TABLE store.seen (connection VARCHAR, slice VARCHAR, source_id VARCHAR);
 CREATE TABLE store.unlisted (connection VARCHAR, source_id VARCHAR, asked_at TIMESTAMPTZ);
 CREATE TABLE store.debts (connection VARCHAR, detail VARCHAR, source_id VARCHAR, since TIMESTAMPTZ, completes BOOLEAN);
