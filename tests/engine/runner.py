@@ -14,7 +14,7 @@ try:
     with Project(Path(sys.argv[1]), "onepipe sync") as project:
         report = sync(project, (), Options())
 except OnepipeError as error:
-    print(error.kind, error.message)
+    sys.stdout.write(f"{error.kind} {error.message}\n")
     sys.exit(1)
-print(report.document())
+sys.stdout.write(f"{report.document()}\n")
 sys.exit(report.exit_code)

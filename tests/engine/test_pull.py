@@ -111,7 +111,7 @@ def test_an_empty_list_deletes_nothing(shop: Shop) -> None:
 
 
 def test_a_killed_first_load_goes_on_behind_the_last_durable_page(tmp_path: Path) -> None:
-    """kill -9 in the middle of a first load: the next run loads everything and repeats at most the last second's pages."""
+    """kill -9 in a first load: the next run loads everything and repeats at most the last second's pages."""
     with Sandbox(rows=3000, seed=5) as sandbox:
         shop = Shop(tmp_path, sandbox, ["administrate"])
         sandbox["administrate"].faults.add("slow", seconds=0.15, count=None, lists=True)
