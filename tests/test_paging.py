@@ -463,3 +463,15 @@ def test_waiting_pages_are_dropped_once_the_list_moves() -> None:
     ahead.forget()
     assert {} == ahead._coming
     ahead.close()
+
+
+@pytest.mark.parametrize("size", [2, 3, 10])
+def test_a_list_that_holds_an_id_twice_is_read_once_it_stands_still(size: int) -> None:
+    """Total and rows agree, but one id stands there twice: that is no loop, and each id comes."""
+    rows = ["a", "b", "b", "c", "d", "e"]
+
+    def fetch(number: int) -> Page:
+        part = rows[(number - 1) * size : number * size]
+        return Page([Record(one, one.encode()) for one in part], total=len(rows))
+
+    assert set(rows) == {record.id for page in by_page(fetch) for record in page.records}

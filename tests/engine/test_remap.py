@@ -51,8 +51,8 @@ def test_a_rebuild_by_the_same_rules_gives_the_same_rows(five: Shop) -> None:
         crm.update(third, **{"title" if name == "overplane" else "name": "Changed once"})
     five.sync(sweep=True)
     history = (
-        f"SELECT {COLUMNS}, version, changed_fields, change_origin, valid_from::VARCHAR, valid_to::VARCHAR, is_deleted, "
-        "deleted_evidence, first_seen_at::VARCHAR, recorded_at::VARCHAR FROM opportunity_history "
+        f"SELECT {COLUMNS}, version, changed_fields, change_origin, valid_from::VARCHAR, valid_to::VARCHAR, "
+        "is_deleted, deleted_evidence, first_seen_at::VARCHAR, recorded_at::VARCHAR FROM opportunity_history "
         "ORDER BY connection, source_id, version"
     )
     before = five.sql(history)

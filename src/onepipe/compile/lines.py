@@ -54,7 +54,8 @@ class Lines:
     def _read(self, one: MappedField) -> str:
         value = f"sent.{one.name}"
         paths = [json_path(source.steps) for source in one.sources if source.root == "" and not source.is_list]
-        if one.transform.plain and paths and not self.for_stages:
+        any_word = one.values is None or any("*" in theirs for theirs in one.values.values())
+        if one.transform.plain and any_word and paths and not self.for_stages:  # no object is a word of a table
             value = f"no_object({value}, payload, [{listed(paths)}])"
         if one.transform.takes == "texts":
             value = _items(one.sources[0], value)
@@ -110,8 +111,8 @@ def _table(values: dict[str, tuple[str, ...]], sql: str) -> str:
     cases = [
         f"WHEN {sql} IN ({listed(theirs)}) THEN {literal(ours)}" for ours, theirs in values.items() if "*" not in theirs
     ]
-    cases += [f"WHEN {sql} IS NOT NULL THEN {literal(ours)}" for ours, theirs in values.items() if "*" in theirs]
-    return f"CASE {' '.join(cases)} END"
+    rest = [f"WHEN {sql} IS NOT NULL THEN {literal(ours)}" for ours, theirs in values.items() if "*" in theirs]
+    return f"CASE {' '.join([*cases, *rest])} END"
 
 
 def _odd(steps: tuple[str, ...]) -> str:

@@ -85,6 +85,8 @@ class _Walk:
                 if whole and not self._look_again():
                     return
                 if whole and self._passes and self._scan.known == self._known:
+                    if self._scan.holds_twice:
+                        return
                     break  # another pass would find no more
                 place, self._seam, self._known = self._places.first, None, self._scan.known
                 self._passes += 1

@@ -23,6 +23,8 @@ class Scan:
     moved: bool = False
     astray: int = 0
     """How many rows of this pass came a second time although the list had not just grown by so many: they moved."""
+    received: int = 0
+    """How many rows of this pass came, those that came twice counted twice, those read again on purpose once."""
     _growth: int = 0
     """By how many rows the list grew since the last good page: so many may well come twice."""
     _least: int | None = None
@@ -40,7 +42,7 @@ class Scan:
 
     def again(self) -> None:
         """Begin another pass: what was yielded is remembered, what the guard counts is not."""
-        self.kept = self.astray = self._growth = self._stale = self._empty = self._beyond = 0
+        self.kept = self.astray = self.received = self._growth = self._stale = self._empty = self._beyond = 0
         self.total = self.pages = self._least = None
         self._passed, self._signatures = set(), set()
 
@@ -58,6 +60,11 @@ class Scan:
     def short(self) -> bool:
         """Whether fewer rows were seen than the list holds by its own word."""
         return self._least is not None and self.known < self._least
+
+    @property
+    def holds_twice(self) -> bool:
+        """Whether the list stood still and gave as many rows as it states: then it holds some ids more than once."""
+        return not self.moved and self.total is not None and self.kept + self.received >= self.total
 
     def note(self, page: Page) -> bool:
         """Remember what the list says it holds; return whether its total changed since the page before."""
@@ -89,6 +96,7 @@ class Scan:
         self._passed.update(ids)
         self._odd.update(odd)
         if not reread:
+            self.received += len(ids) + len(page.unreadable) - shared
             self.astray += max(0, seen - shared - self._growth)
             self._growth = 0
             self._guard(filled=filled, fresh=fresh, beyond=beyond)

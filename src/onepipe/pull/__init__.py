@@ -77,7 +77,7 @@ def _read(job: Job, standing: Standing, piece: Slice, executor: ThreadPoolExecut
                 "this complete read was interrupted and its list may have shifted: deletions are left to the next one"
             )
         else:
-            _after(job, lambda job: sweep(job, standing.live, piece.started_at))
+            _after(job, lambda job: sweep(job, piece, standing.live))
     elif piece.kind == "change" and standing.source_count is not None and not _counts_agree(job):
         _read(job, standing, _instead(job, standing, "full"), executor)
     return None

@@ -10,25 +10,26 @@ from onepipe.errors import Gone, Suspect
 from onepipe.pull.job import OPPORTUNITY, Job
 from onepipe.spool import Spool, forget, segments
 from onepipe.warehouse import books, landing, seen
+from onepipe.warehouse.books import Slice
 
 ASK_AT_MOST = 2_000  # ids in one sweep, those asked longest ago first
 SAMPLE = 20  # refused one after the other at the very beginning, they make a large absence suspect without asking on
 
 
-def sweep(job: Job, known: int, started_at: datetime) -> None:
-    """Settle what became of records that a complete read did not meet. `known` is how many were live before it.
+def sweep(job: Job, piece: Slice, known: int) -> None:
+    """Settle what became of records that a complete read, `piece`, did not meet; `known` were live before it.
 
     Raises Suspect, with nothing marked, when the guard stops it.
     """
     with job.warehouse.look() as db:
-        missing = seen.missing(db, job.name)
-        witness = seen.witness(db, job.name)
+        missing = seen.missing(db, job.name, piece.name)
+        witness = seen.witness(db, job.name, piece.name)
     if missing and witness is None:
         raise _suspect(job, f"the list came back empty, where {known} records are known")
     refused, answered = _ask(job, missing[:ASK_AT_MOST], known, witness)
     if _too_many(len(refused), known):
         raise _suspect(job, f"{len(refused)} of {known} records seem to be gone")
-    _land(job, refused, answered, [source_id for source_id, _ in missing], started_at)
+    _land(job, refused, answered, [source_id for source_id, _ in missing], piece.started_at)
 
 
 def _ask(

@@ -12,26 +12,26 @@ def note(db: Database, connection: str, name: str) -> None:
     db.run("INSERT INTO store.seen SELECT ?, ?, source_id FROM arrivals", [connection, name])
 
 
-def missing(db: Database, connection: str) -> list[tuple[str, bytes]]:
+def missing(db: Database, connection: str, name: str) -> list[tuple[str, bytes]]:
     """Live records that the complete read just ended did not meet: (source_id, newest payload)."""
     rows = db.run(
         "SELECT c.source_id, r.payload FROM store.current c JOIN store.raw r ON r.seq = c.payload_seq "
         "LEFT JOIN store.unlisted u ON u.connection = c.connection AND u.source_id = c.source_id "
         "WHERE c.connection = $connection AND NOT c.is_deleted AND c.source_id NOT IN "
-        "(SELECT source_id FROM store.seen WHERE connection = $connection) "
+        "(SELECT source_id FROM store.seen WHERE connection = $connection AND slice = $slice) "
         "ORDER BY u.asked_at NULLS FIRST, c.source_id",
-        {"connection": connection},
+        {"connection": connection, "slice": name},
     )
     return [(source_id, payload.encode()) for source_id, payload in rows]
 
 
-def witness(db: Database, connection: str) -> tuple[str, bytes] | None:
+def witness(db: Database, connection: str, name: str) -> tuple[str, bytes] | None:
     """A record that the complete read met: proof, when asked for by id, that asking by id works."""
     rows = db.run(
         "SELECT c.source_id, r.payload FROM store.current c JOIN store.raw r ON r.seq = c.payload_seq "
         "WHERE c.connection = $connection AND NOT c.is_deleted AND c.source_id IN "
-        "(SELECT source_id FROM store.seen WHERE connection = $connection) LIMIT 1",
-        {"connection": connection},
+        "(SELECT source_id FROM store.seen WHERE connection = $connection AND slice = $slice) LIMIT 1",
+        {"connection": connection, "slice": name},
     )
     return (rows[0][0], rows[0][1].encode()) if rows else None
 
