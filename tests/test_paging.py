@@ -448,11 +448,11 @@ def test_a_scan_that_is_left_leaves_no_thread_at_work() -> None:
     pages = by_page(slow)
     next(pages), next(pages)
     pages.close()  # type: ignore[attr-defined]
-    for _ in range(100):
-        if threading.active_count() == before:
+    for _ in range(1000):
+        if threading.active_count() <= before:
             break
         time.sleep(0.01)
-    assert before == threading.active_count()
+    assert before >= threading.active_count(), "threads of other tests may have ended meanwhile"
 
 
 def test_waiting_pages_are_dropped_once_the_list_moves() -> None:
