@@ -11,8 +11,7 @@ import pytest
 import typer
 from pydantic import BaseModel
 
-from onepipe import config, errors, registry
-from onepipe.account import check_accounts
+from onepipe import errors, fitting, registry
 from onepipe.cli import app, exits
 from onepipe.config import Config, Connection
 from onepipe.config.parts import Daemon, FieldRule, Limits, Reporting, Write
@@ -174,8 +173,8 @@ def test_readme_shows_a_config_that_works(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(re.sub(r"file:[^}]+", f"file:{tmp_path / 'secret'}", text))
     names = re.findall(r"\$\{(\w+)\}", text)
-    loaded = config.load(file, dict.fromkeys(names, "word"))
-    check_accounts(loaded, list(loaded.connections.values()))
+    (tmp_path / ".env").write_text("\n".join(f"{name}=word" for name in names))
+    loaded = fitting.load(file)
     assert ["acme", "acme-training"] == [one.name for one in loaded.select(["label:client=Acme"])]
 
 

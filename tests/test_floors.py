@@ -25,7 +25,7 @@ STEPS = (
     "spool control",
     "warehouse contract",
     # verbs
-    "account publish",
+    "account fitting publish",
     "project pull sweep push",
     "run remap",
     # doors

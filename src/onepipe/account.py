@@ -1,19 +1,18 @@
 """One connection made ready to work: its connector opened at the door, its mapping compiled for the warehouse."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from onepipe import registry, yamlmarks
+from onepipe import registry
 from onepipe.compile import select, stages
 from onepipe.config import Config, Connection
 from onepipe.connector import Connector, Facts
 from onepipe.control import Lease
 from onepipe.decode import long_numbers_quoted
-from onepipe.errors import Fault
 from onepipe.http import Budget, Gate, Http
 from onepipe.mapping import Mapping, load_mapping
 from onepipe.transform import macros
@@ -156,48 +155,6 @@ def account_url(config: Config, connection: Connection) -> str:
     """Where a connection's account is, in the one form that its name is bound to."""
     made = registry.load(connection.connector, config.folder)
     return made(connection.base_url or made.facts.base_url, {}).base_url
-
-
-def check_accounts(config: Config, connections: Sequence[Connection]) -> None:
-    """Hold what config.yaml says against each connector's facts. Raises ConfigError with all faults."""
-    faults: list[Fault] = []
-    for connection in connections:
-        place = ("connections", connection.name)
-        known = [found.name for found in registry.every("connectors", config.folder)]
-        if connection.connector not in known:
-            word = yamlmarks.did_you_mean(connection.connector, known)
-            faults.append(
-                config.fault_at((*place, "connector"), f"there is no connector {connection.connector!r}: {word}")
-            )
-            continue
-        facts = registry.load(connection.connector, config.folder).facts
-        faults += _credential_faults(config, connection, facts)
-        for name, value in connection.settings.items():
-            if name == "details" and not isinstance(value, bool):
-                faults.append(config.fault_at((*place, "settings", name), "true or false is meant"))
-            elif name not in facts.settings and name != "details":
-                word = yamlmarks.did_you_mean(name, facts.settings)
-                faults.append(config.fault_at((*place, "settings", name), f"unknown setting: {word}", key=True))
-    yamlmarks.refuse(faults)
-
-
-def _credential_faults(config: Config, connection: Connection, facts: Facts) -> list[Fault]:
-    place, given = ("connections", connection.name, "credentials"), connection.credentials
-    faults = [
-        config.fault_at(
-            (*place, name), f"unknown credential: {yamlmarks.did_you_mean(name, facts.credentials)}", key=True
-        )
-        for name in given
-        if name not in facts.credentials
-    ]
-    faults += [
-        config.fault_at(place, f"{name!r} is missing: {facts.title} needs {', '.join(facts.credentials)}")
-        for name in facts.credentials
-        if not given.get(name) or not given[name].get_secret_value()
-    ]
-    if connection.base_url is None and facts.base_url != facts.base_url.lower():
-        faults.append(config.fault_at(place[:2], f"'base_url' is missing, such as {facts.base_url}"))
-    return faults
 
 
 def mapping_path(config: Config, connection: Connection) -> Path:

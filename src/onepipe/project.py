@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
-from onepipe import account, config
+from onepipe import fitting
 from onepipe.config import Connection
 from onepipe.control import Control
 from onepipe.warehouse.work import Warehouse
@@ -16,8 +16,7 @@ class Project:
     """Opened for one command. Raises ConfigError for config.yaml, DiskTrouble for the state folder."""
 
     def __init__(self, path: Path, command: str) -> None:
-        self.config = config.load(path)
-        account.check_accounts(self.config, [one for one in self.config.connections.values() if one.enabled])
+        self.config = fitting.load(path)
         self.control = Control(self.config.state, command=command)
         self.warehouse = Warehouse(self.config.state, lambda: self.control.commit_lock(COMMIT_WAIT))
 

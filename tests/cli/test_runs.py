@@ -68,7 +68,7 @@ def test_a_name_bound_to_another_account_is_refused(place: Place, crms: Sandbox)
     elsewhere = crms.urls["capsule"].replace("127.0.0.1", "localhost")
     write(place.folder, connection(crms, "capsule", base_url=elsewhere))
     told = place.run("sync")
-    assert (2, True) == (told.code, "onepipe rebind capsule" in told.err)
+    assert (2, True) == (told.code, "belongs to capsule at" in told.err)
 
 
 def test_a_run_out_of_requests_is_partial_and_goes_on(spoilt: tuple[Place, Sandbox]) -> None:

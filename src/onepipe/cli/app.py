@@ -85,10 +85,10 @@ class Door:
 
     def load(self, credentials: bool = False) -> "Config":
         """config.yaml, for commands that need no engine. Raises ConfigError."""
-        from onepipe import config
+        from onepipe import config, fitting
 
         self._begin()
-        return config.load(self.config, credentials=credentials)
+        return fitting.load(self.config) if credentials else config.load(self.config, credentials=False)
 
     def project(self, command: str) -> "Project":
         """The project, for a `with`; `command` names this process to others that wait for it. Raises ConfigError."""

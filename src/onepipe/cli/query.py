@@ -147,7 +147,7 @@ def get(
 
     Nothing is stored. `onepipe connectors list` names the reads.
     """
-    from onepipe.account import check_accounts, open_connector
+    from onepipe.account import open_connector
 
     given = dict(map(_pair, words or []))
     config = door(ctx).load(credentials=True)
@@ -156,7 +156,6 @@ def get(
         raise UsageError(
             f"{connection!r} names {len(chosen)} connections, and one is asked at a time; nothing was asked"
         )
-    check_accounts(config, chosen)
     connector = open_connector(config, chosen[0])
     try:
         _known(connector, read)

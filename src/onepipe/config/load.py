@@ -1,7 +1,7 @@
 """From the text of config.yaml to a Config, with every mistake named at once by file, line and column."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -17,17 +17,27 @@ from onepipe.yamlmarks import load as load_yaml
 _VERBATIM = ("credentials", "labels")  # of a connection: 0123 and true are what was written, not a number or a truth
 
 
-def load(path: Path, environ: Mapping[str, str] | None = None, *, credentials: bool = True) -> Config:
+Further = Callable[[Any, Marks], list[Fault]]
+
+
+def load(
+    path: Path,
+    environ: Mapping[str, str] | None = None,
+    *,
+    credentials: bool = True,
+    further: Further | None = None,
+) -> Config:
     """Read config.yaml. Raises ConfigError with all its faults.
 
     `environ` (by default the process's own) and the `.env` beside the file give the values of `${NAME}`. Credentials of
     a disabled connection are left as they are written; with `credentials=False`, for commands that ask no CRM, all are.
+    `further` finds more faults in the data as read, so that those are told at once with ours.
     """
     data, marks = load_yaml(path)
     data = _shaped({} if data is None else data, (), marks)
     placeholders = Placeholders(marks, os.environ if environ is None else environ)
     filled = placeholders.fill(data, lambda place: _is_credentials(place) and not (credentials and _on(data, place)))
-    faults = [*marks.faults, *placeholders.faults.values()]
+    faults = [*marks.faults, *placeholders.faults.values(), *(further(filled, marks) if further else [])]
     try:
         config = Config.model_validate(filled, context={"folder": path.absolute().parent})
     except ValidationError as error:
