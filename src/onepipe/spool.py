@@ -129,6 +129,7 @@ class Spool:
     def _begin(self, resource: str) -> tuple[BinaryIO, Meta]:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.number += 1
+        self.place = self.number << 32  # unique in the slice, also after an earlier process's segments
         self.open_since = self.monotonic()
         return (self.folder / f"{self.number:05}.part").open("wb"), Meta(resource)
 

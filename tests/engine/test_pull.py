@@ -151,3 +151,22 @@ def test_two_processes_do_not_pull_one_connection(tmp_path: Path) -> None:
         assert 75 == report.exit_code
         assert "lease" == error(report, "administrate")["kind"]
         assert str(other.pid) in error(report, "administrate")["message"]
+
+
+def test_rows_left_in_the_spool_by_two_processes_are_told_apart(tmp_path: Path) -> None:
+    """Segments of a killed run and of the one that goes on are merged together: every row once."""
+    with Sandbox(rows=120, seed=5) as sandbox:
+        shop = Shop(tmp_path, sandbox, ["overplane"])
+        shop.connections["overplane"]["settings"] = {"details": False}
+        sandbox["overplane"].options.limit_cap = 10
+        sandbox["overplane"].faults.add("slow", seconds=0.2, count=None, lists=True)
+        killed = subprocess.Popen([sys.executable, "-m", "tests.engine.runner", str(shop.config)])
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline and not list(tmp_path.rglob("spool/**/*.rows")) and killed.poll() is None:
+            time.sleep(0.01)
+        os.kill(killed.pid, signal.SIGKILL)
+        killed.wait()
+        sandbox["overplane"].faults.clear()
+        assert "complete" == shop.sync().status
+        assert [(120, 120)] == shop.sql("SELECT count(*), count(DISTINCT source_id) FROM opportunities")
+        assert [(120,)] == shop.sql("SELECT count(*) FROM opportunity_history")

@@ -7,7 +7,7 @@ from typing import Any, cast
 from uuid import uuid4
 
 from onepipe.connector import Window
-from onepipe.errors import BadPayload, PagingLoop, Unavailable
+from onepipe.errors import BadPayload, PagingLoop
 from onepipe.paging import Page
 from onepipe.pull.job import OPPORTUNITY, Job
 from onepipe.pull.merge import Merging
@@ -98,10 +98,10 @@ class Scan:
             self.spool.flush()
 
     def _refer(self, resource: str) -> None:
-        """One reference list. Without it the deals still load: labels follow once it can be read."""
+        """One reference list. One that cannot be read keeps no deal out; labels follow once it can."""
         try:
             self._fill(resource, self.job.account.connector.pull(resource, Window(distrust=self.standing.distrust)))
-        except (BadPayload, PagingLoop, Unavailable) as error:
+        except (BadPayload, PagingLoop) as error:
             self.job.report.fall("partial", error)
 
     def _kept(self) -> list[Any] | None:

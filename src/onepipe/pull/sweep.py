@@ -23,17 +23,17 @@ def sweep(job: Job, piece: Slice, known: int) -> None:
     """
     with job.warehouse.look() as db:
         missing = seen.missing(db, job.name, piece.name)
-        witness = seen.witness(db, job.name, piece.name)
-    if missing and witness is None:
+        witnesses = seen.witnesses(db, job.name, piece.name)
+    if missing and not witnesses:
         raise _suspect(job, f"the list came back empty, where {known} records are known")
-    refused, answered = _ask(job, missing[:ASK_AT_MOST], known, witness)
+    refused, answered = _ask(job, missing[:ASK_AT_MOST], known, witnesses)
     if _too_many(len(refused), known):
         raise _suspect(job, f"{len(refused)} of {known} records seem to be gone")
     _land(job, refused, answered, [source_id for source_id, _ in missing], piece.started_at)
 
 
 def _ask(
-    job: Job, missing: list[tuple[str, bytes]], known: int, witness: tuple[str, bytes] | None
+    job: Job, missing: list[tuple[str, bytes]], known: int, witnesses: list[tuple[str, bytes]]
 ) -> tuple[list[tuple[str, str]], list[Record]]:
     """Each missing id by itself: refused ones with their evidence, and the records that answered."""
     refused: list[tuple[str, str]] = []
@@ -44,8 +44,8 @@ def _ask(
         try:
             answered.append(connector.get(source_id, payload))
         except Gone as gone:
-            if not refused and witness is not None:
-                _proved(job, witness)
+            if not refused:
+                _prove(job, witnesses)
             refused.append((source_id, gone.evidence))
         if not answered and len(refused) == SAMPLE and _too_many(len(missing), known):
             break
@@ -55,12 +55,15 @@ def _ask(
     return refused, answered
 
 
-def _proved(job: Job, witness: tuple[str, bytes]) -> None:
+def _prove(job: Job, witnesses: list[tuple[str, bytes]]) -> None:
     """Return if a record known to live answers when asked for by id: only then a refusal of another one counts."""
-    try:
-        job.account.connector.get(*witness)
-    except Gone:
-        raise _suspect(job, f"even {witness[0]}, which the list shows, is refused when asked for by id") from None
+    for witness in witnesses:
+        try:
+            job.account.connector.get(*witness)
+        except Gone:  # deleted since the list was read, perhaps
+            continue
+        return
+    raise _suspect(job, "even records that the list shows are refused when asked for by id")
 
 
 def _too_many(count: int, known: int) -> bool:

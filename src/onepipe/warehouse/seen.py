@@ -25,15 +25,15 @@ def missing(db: Database, connection: str, name: str) -> list[tuple[str, bytes]]
     return [(source_id, payload.encode()) for source_id, payload in rows]
 
 
-def witness(db: Database, connection: str, name: str) -> tuple[str, bytes] | None:
-    """A record that the complete read met: proof, when asked for by id, that asking by id works."""
+def witnesses(db: Database, connection: str, name: str) -> list[tuple[str, bytes]]:
+    """Some records that the complete read met: proof, when asked for by id, that asking by id works."""
     rows = db.run(
         "SELECT c.source_id, r.payload FROM store.current c JOIN store.raw r ON r.seq = c.payload_seq "
         "WHERE c.connection = $connection AND NOT c.is_deleted AND c.source_id IN "
-        "(SELECT source_id FROM store.seen WHERE connection = $connection AND slice = $slice) LIMIT 1",
+        "(SELECT source_id FROM store.seen WHERE connection = $connection AND slice = $slice) LIMIT 3",
         {"connection": connection, "slice": name},
     )
-    return (rows[0][0], rows[0][1].encode()) if rows else None
+    return [(source_id, payload.encode()) for source_id, payload in rows]
 
 
 def end(db: Database, connection: str, unlisted: Sequence[str], now: datetime) -> None:
