@@ -192,7 +192,7 @@ class Http:
         wire = self._reads if asked.method in ("GET", "HEAD") else self._writes
         got = wire.send(asked.method, asked.line, asked.headers, asked.body, until)
         if isinstance(got, Lost):
-            said = f"{asked}: {got.reason}."
+            said = f"{asked} at {self.origin.netloc}: {got.reason}."
             error = BadPayload(said) if got.cut else Unavailable(said, sent=got.sent)
             return Verdict(self._clean(error), again=not got.final)
         content = self._redact.answer(got.content, thorough=got.status >= 300)
