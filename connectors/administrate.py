@@ -116,8 +116,9 @@ class Administrate(Connector):
 
     def _after(self, last: Token, **bounds: Any) -> Page:
         answer = self.http.get(OPPORTUNITIES, id__gt=last, _order="id", _limit=100, **bounds)
-        page = json_page(answer.content, stamp="updated_at")
-        left = answer.number("X-Pagination-Pages")  # of the rows after `last`, so the first page may be the only one
+        # Both headers count the rows after `last`, so the first page may be the only one.
+        page = json_page(answer.content, stamp="updated_at", total=answer.number("X-Pagination-Total"))
+        left = answer.number("X-Pagination-Pages")
         page.more = False if left is not None and left <= 1 else None
         return page
 

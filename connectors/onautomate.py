@@ -25,6 +25,7 @@ from onepipe.connector import (
     Facts,
     Gone,
     Http,
+    Incomplete,
     Open,
     Page,
     PagingLoop,
@@ -128,7 +129,8 @@ class OnAutomate(Connector):
     ) -> Iterator[Page]:
         def page(**place: Token) -> Page:
             answer = self.http.get(self._list(pipeline), limit=100, **(filters or {}), **place)
-            found = json_page(answer.content, "opportunities", stamp="updatedAt", total="meta.total")
+            total = None if filters else "meta.total"  # whether it heeds the filters is not written anywhere
+            found = json_page(answer.content, "opportunities", stamp="updatedAt", total=total)
             after, after_id = json_facts(answer.content, "meta.startAfter", "meta.startAfterId")
             found.cursor = {"startAfter": after, "startAfterId": after_id} if after and after_id else None
             return found
@@ -143,6 +145,8 @@ class OnAutomate(Connector):
             try:
                 yield from by_cursor(after, resume)
                 return
+            except Incomplete:
+                raise
             except PagingLoop:
                 resume = None
         yield from by_page(lambda number: page(page=number), resume, fixed=True)

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from onepipe.config import Config, Connection
 from onepipe.connector import Connector, Facts
 from onepipe.control import Lease
 from onepipe.decode import long_numbers_quoted
+from onepipe.decode.content import same_content
 from onepipe.http import Budget, Gate, Http
 from onepipe.mapping import Mapping, load_mapping
 from onepipe.transform import macros
@@ -105,6 +107,7 @@ def open_account(
         macros=tuple(macros(" ".join([select(mapping), *staged.values()]))),
         select=select(mapping),
         exact=long_numbers_quoted,
+        same=partial(same_content, apart=connector.facts.drifting),
         stages=staged,
         mapped_details=mapping.details,
         drifting=connector.facts.drifting,

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Literal, TypeVar, get_type_hints
 
 from onepipe.decode import Record, json_facts, json_page, json_record, xml_json, xml_page, xml_record
-from onepipe.errors import AuthRefused, BadPayload, Gone, PagingLoop, RateLimited, Unavailable, UsageError
+from onepipe.errors import AuthRefused, BadPayload, Gone, Incomplete, PagingLoop, RateLimited, Unavailable, UsageError
 from onepipe.http import Answer, Http, part
 from onepipe.paging import Page, Token, by_cursor, by_key, by_offset, by_page, by_part
 
@@ -25,6 +25,7 @@ __all__ = [
     "Facts",
     "Gone",
     "Http",
+    "Incomplete",
     "Open",
     "Page",
     "PagingLoop",

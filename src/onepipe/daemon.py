@@ -22,7 +22,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from onepipe import logs
 from onepipe.config import Connection, Schedule
-from onepipe.errors import LeaseHeld, OnepipeError
+from onepipe.errors import LeaseHeld, OnepipeError, RateLimited
 from onepipe.project import Project
 from onepipe.publish import guard, publish
 from onepipe.report import ConnectionReport, Watch
@@ -78,6 +78,7 @@ class Daemon:
         self._cut = threading.Event()  # those under way end after the page they read
         self._lock = threading.Lock()
         self._running: dict[str, Future[None]] = {}
+        self._held: dict[str, datetime] = {}  # until when a CRM said to leave it alone
         self._pool = ThreadPoolExecutor(AT_WORK, thread_name_prefix="run")
         self._publisher = Publisher(self._copy)
 
@@ -133,8 +134,11 @@ class Daemon:
     def _due(self, connection: Connection) -> None:
         with self._lock:
             before = self._running.get(connection.name)
+            held = self._held.get(connection.name)
             if before and not before.done():
                 logs.get().warning("not started: the run before is still at work", connection=connection.name)
+            elif held and datetime.now(UTC) < held:
+                logs.get().debug("not started: the CRM said to wait", connection=connection.name, until=str(held))
             elif not self._stop.is_set():
                 self._running[connection.name] = self._pool.submit(self._work, connection)
 
@@ -153,6 +157,8 @@ class Daemon:
         else:
             for one in report.connections:
                 _tell(one, report.run_id, time.monotonic() - began)
+                if isinstance(one.error, RateLimited) and one.error.until:
+                    self._held[one.connection] = one.error.until
         self._publisher.changed()
 
     def _copy(self) -> bool:

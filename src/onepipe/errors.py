@@ -12,6 +12,7 @@ OnepipeError                 .kind names it in reports and in sync_runs.error_ki
     Unavailable              no usable answer: network, 5xx, timeout, a path that is not there
     BadPayload               an answer that is not what the API promises
     PagingLoop               a list that does not end, or cannot be read whole
+      Incomplete             a list that does not hold what it states; it was read to its end all the same
     Suspect                  a sweep whose result is not to be believed
     WriteRefused             something other than a read tried to leave the process
     DiskTrouble              the spool, the warehouse or the snapshot could not be written
@@ -121,6 +122,12 @@ class PagingLoop(SourceError):
 
     kind = "paging"
     advice = "What was loaded is safe, but is not taken for complete; run again, at a quieter time if the list moves"
+
+
+class Incomplete(PagingLoop):
+    """A list that ends before, or goes beyond, what it states; what was read is loaded."""
+
+    advice = "What was read is loaded, but is not taken for complete; run again, and compare with the CRM if it stays"
 
 
 class Suspect(SourceError):

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from uuid import uuid4
 
 from onepipe.errors import ConfigError, DiskTrouble
 from onepipe.spool import sync_folder
@@ -110,8 +111,7 @@ def _marker_of(target: Path) -> Marker | None:
     """The marker of the published file, through a link of its own: a stale .wal beside the name is not replayed."""
     if not target.is_file():
         return None
-    link = target.with_name(f".{target.name}.{os.getpid()}.look")
-    link.unlink(missing_ok=True)
+    link = target.with_name(f".{target.name}.{uuid4().hex}.look")
     try:
         try:
             os.link(target, link)
@@ -120,7 +120,7 @@ def _marker_of(target: Path) -> Marker | None:
         try:
             return snapshot.marker(link)
         except DiskTrouble:  # somebody has it open for writing: a copy can still be read
-            link.unlink()
+            link.unlink(missing_ok=True)
             _copy(target, link)
             return snapshot.marker(link)
     finally:

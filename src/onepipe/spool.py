@@ -4,8 +4,8 @@ A slice is one scan of one connection. Its folder holds segments `00001.meta`, `
 rows of some pages of one resource, and the token with which the scan goes on after them. A segment exists from the
 moment its `.rows` file is renamed into place; everything before that is forgotten.
 
-A row is a line of six fields, parted by the ASCII unit separator, which JSON text cannot hold unescaped:
-place in the slice, source_id, fetched_at (ISO, UTC), kind (record or tombstone), stamp (as sent), payload.
+A row is a line of seven fields, parted by the ASCII unit separator, which JSON text cannot hold unescaped: place in
+the slice, source_id, fetched_at (ISO, UTC), kind (record or tombstone), stamp (as sent), weight, payload.
 """
 
 import os
@@ -20,14 +20,15 @@ from typing import Any, BinaryIO
 import msgspec
 
 from onepipe.decode import Record
+from onepipe.decode.content import weight
 from onepipe.errors import DiskTrouble
 
 SEPARATOR = b"\x1f"
-FIELDS = 6
+FIELDS = 7
 DIGITS = bytes.maketrans(b"123456789.", b"0000000000")
 LONG_NUMBER = b"0" * 17  # after DIGITS: so many digits and points in a row
 PUT_IN_PLACE_AFTER = 1.0  # seconds; what a kill can cost at most
-ROWS_A_SEGMENT = 20_000
+ROWS_A_SEGMENT = 10_000
 
 
 class Meta(msgspec.Struct):
@@ -119,7 +120,8 @@ class Spool:
         for record in records:
             self.place += 1
             stamp = (record.stamp or "").encode()
-            line = b"%d\x1f%b%b%b\x1f%b\n" % (self.place, record.id.encode(), middle, stamp, record.payload)
+            about = (self.place, record.id.encode(), middle, stamp, weight(record.payload))
+            line = b"%d\x1f%b%b%b\x1f%d\x1f%b\n" % (*about, record.payload)
             if line.count(SEPARATOR) == FIELDS - 1 and line.count(b"\n") == 1:
                 lines.append(line)
             else:

@@ -1,12 +1,16 @@
 """Pulling: what a run must do whatever the CRM, the network or the operating system does meanwhile."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from onepipe.decode.content import same_content, weight
 from onepipe.sandbox import Sandbox
 from tests.engine.conftest import Shop, error, resource
 
@@ -170,3 +174,96 @@ def test_rows_left_in_the_spool_by_two_processes_are_told_apart(tmp_path: Path) 
         assert "complete" == shop.sync().status
         assert [(120, 120)] == shop.sql("SELECT count(*), count(DISTINCT source_id) FROM opportunities")
         assert [(120,)] == shop.sql("SELECT count(*) FROM opportunity_history")
+
+
+def _count(shop: Shop, total: int | None) -> None:
+    """Let Administrate's own count say something; None: the truth again."""
+    faults = shop.sandbox["administrate"].faults
+    faults.clear()
+    if total is not None:
+        faults.add("headers", headers={"X-Pagination-Total": str(total)}, query={"_limit": "1"}, lists=True, count=None)
+
+
+def test_a_list_that_does_not_hold_what_it_states_is_partial(shop: Shop) -> None:
+    """What came is loaded, no cursor moves, the order is believed on, and the next honest run is complete."""
+    faults = shop.sandbox["administrate"].faults
+    faults.add("headers", headers={"X-Pagination-Total": "70"}, lists=True, count=None)
+    report = shop.sync()
+    assert ("partial", "paging") == (report.status, error(report, "administrate")["kind"])
+    assert "60 rows were found" in error(report, "administrate")["message"]
+    assert [(60, None, 0)] == shop.sql("SELECT live_count, complete_through, open_slices FROM coverage")
+    assert [] == shop.work("SELECT fact FROM store.distrust")
+    faults.clear()
+    assert "complete" == shop.sync().status
+
+
+def test_a_count_that_differs_unexplained_is_partial_and_looked_into_once(shop: Shop) -> None:
+    """One whole read; then every run says partial without another, until the count agrees."""
+    shop.sync()
+    _count(shop, 63)
+    first, notes = shop.sync(), len(shop.notes.said)
+    assert ("partial", "paging") == (first.status, error(first, "administrate")["kind"])
+    assert "counts 63 opportunities and 60 are known" in error(first, "administrate")["message"]
+    assert 60 <= resource(first, "administrate")["fetched"]
+    again = shop.sync()
+    assert ("partial", "paging", notes) == (
+        again.status,
+        error(again, "administrate")["kind"],
+        len(shop.notes.said),
+    )
+    assert 0 == resource(again, "administrate")["fetched"]
+    _count(shop, None)
+    assert "complete" == shop.sync().status
+
+
+def test_keys_in_another_order_are_no_change(tmp_path: Path) -> None:
+    """A server that prints its keys in another order on every answer makes no version; a list's order still counts."""
+    for payload, other, same in (
+        (b'{"a":1,"b":{"x":1,"y":[1,2]}}', b'{"b":{"y":[1,2],"x":1},"a":1}', True),
+        (b'{"a":[1,2]}', b'{"a":[2,1]}', False),
+        (b'{"a":12,"b":21}', b'{"a":21,"b":12}', False),
+        (b'{"a":1.10}', b'{"a":1.01}', False),
+    ):
+        assert weight(payload) == weight(other)
+        assert same == same_content(payload, other)
+    assert same_content(b'{"age":1,"b":2}', b'{"b":2,"age":77}', apart=["age"])
+
+
+def test_a_server_that_permutes_its_keys_makes_no_version(tmp_path: Path) -> None:
+    """End to end: the same records with their keys turned round are unchanged."""
+    turned = [False]
+
+    class Api(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            row = {"id": "opportunity_1", "title": "A", "status": "Open", "created_at": "2024-01-15T09:30:00Z"}
+            row |= {"updated_at": "2024-01-15T09:30:00Z", "opportunity_amount": 12.5, "currency": "EUR"}
+            rows = [dict(reversed(row.items()))] if turned[0] else [row]
+            known = self.path.startswith("/api/crm/opportunity?")
+            body = json.dumps({"data": rows if known else [], "has_more": False, "total": int(known)}).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Api) as server, Sandbox(rows=1) as sandbox:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        shop = Shop(tmp_path, sandbox, ["overplane"])
+        shop.connections["overplane"]["base_url"] = f"http://127.0.0.1:{server.server_port}"
+        assert "complete" == shop.sync().status
+        turned[0] = True
+        report = shop.sync()
+        server.shutdown()
+        assert (0, 1) == (resource(report, "overplane")["changed"], resource(report, "overplane")["unchanged"])
+        assert [(1,)] == shop.sql("SELECT count(*) FROM opportunity_history")
+
+
+def test_a_row_without_an_id_is_no_reason_to_doubt_the_count(shop: Shop) -> None:
+    """The list states the row that no id can name, and so does the count: that is explained, and read once."""
+    crm = shop.sandbox["administrate"]
+    crm.records[next(iter(crm.records))]["id"] = None
+    assert "complete" == shop.sync().status
+    again = shop.sync()
+    assert ("complete", 0) == (again.status, resource(again, "administrate")["fetched"])

@@ -85,6 +85,8 @@ def _standings(config: "Config", words: list[str]) -> list[Standing]:
         known.setdefault(name, fresh | {"details_owed": 0, "open_slices": 0})
         if not one.enabled:
             known[name]["state"] = "disabled"
+    for name in known.keys() - config.connections.keys():
+        known[name]["state"] = "retired"  # the next publish says so in the warehouse, too
     chosen = _chosen(config, words, set(known)) if words else set(known)
     return [_judged(one) for name, one in sorted(known.items()) if name in chosen]
 

@@ -42,6 +42,9 @@ class Places(Protocol):
     def rows_before(self, place: int, size: int) -> int:
         """Return how many rows stand before a place, in a list of pages with `size` rows."""
 
+    def rows_through(self, place: int, rows: int) -> int:
+        """Return how many rows stand up to the end of a full page of `rows`."""
+
     def ended(self, place: int, rows: int, size: int, seam: Seam | None, page: Page) -> bool:
         """Say whether this page is the last, by the total or pages it states or else by what it holds."""
 
@@ -69,6 +72,9 @@ class Numbers:
 
     def rows_before(self, place: int, size: int) -> int:
         return (place - self.first) * size
+
+    def rows_through(self, place: int, rows: int) -> int:
+        return self.rows_before(place + 1, rows)
 
     def ended(self, place: int, rows: int, size: int, seam: Seam | None, page: Page) -> bool:  # noqa: ARG002 - see Places
         if page.pages is not None:
@@ -105,6 +111,9 @@ class Offsets:
 
     def rows_before(self, place: int, size: int) -> int:  # noqa: ARG002 - see Places
         return place
+
+    def rows_through(self, place: int, rows: int) -> int:
+        return place + rows
 
     def ended(self, place: int, rows: int, size: int, seam: Seam | None, page: Page) -> bool:
         if page.total is not None:

@@ -14,13 +14,11 @@ from contextlib import closing
 from onepipe.errors import PagingLoop
 from onepipe.paging.ahead import Ahead
 from onepipe.paging.places import Numbers, Offsets, Places, Seam
-from onepipe.paging.scan import Scan
+from onepipe.paging.scan import RESCANS, Scan
 from onepipe.records import Page, Token
 
 STEPS_BACK = 3
 """So often we go back for one gap before the whole list is read again."""
-RESCANS = 3
-"""So often the whole list is read again before it counts as moving too fast."""
 
 
 def by_page(
@@ -32,7 +30,8 @@ def by_page(
     to `ahead` pages are fetched at once while answers are slow; their order stays. `fixed` says that rows are ordered
     by what never changes (an id, a creation date): rows that come twice are then no reason to look again.
 
-    Raises PagingLoop for a list that repeats itself, does not end, or holds fewer rows than it states.
+    Raises PagingLoop for a list that repeats itself or does not end, Incomplete for one that, read again, still holds
+    fewer or more rows than it states.
     """
     return _Walk(Ahead(fetch, ahead), Numbers(first), fixed=fixed).pages(resume)
 
@@ -80,25 +79,26 @@ class _Walk:
             place, last, self._size = resume
             self._seam = Seam(place, self._size, (last,))
         with closing(self._ahead):
-            while self._passes <= RESCANS:
+            while True:
                 whole = yield from self._pass(place)
                 if whole and not self._look_again():
                     return
                 if whole and self._passes and self._scan.known == self._known:
                     if self._scan.holds_twice:
                         return
-                    break  # another pass would find no more
+                    raise self._scan.incomplete()  # another pass would find no more
+                if self._passes == RESCANS:
+                    raise self._scan.incomplete() if whole else PagingLoop(f"The list moves too fast: {self._scan}.")
                 place, self._seam, self._known = self._places.first, None, self._scan.known
                 self._passes += 1
                 self._scan.again()
-        raise PagingLoop(f"The list moved while it was read, or does not hold what it states: {self._scan}.")
 
     def _look_again(self) -> bool:
-        """Say whether this pass, read to the end, may have missed rows: fewer than stated, or rows that changed places.
+        """Say whether this pass, read to the end, may have missed rows: not so many as stated, or some changed places.
 
         A row that came twice although the list did not grow has moved. Reading again ends when that finds nothing new.
         """
-        if self._scan.short:
+        if not self._scan.settled:
             return True
         found_more = self._passes == 0 or self._scan.known > self._known
         return self._scan.astray > 0 and not self._fixed and found_more and self._passes < RESCANS
@@ -125,7 +125,7 @@ class _Walk:
                 return False
             if resuming:
                 self._scan.kept = self._places.rows_before(place, self._size)
-            steps = 0 if self._take(place, page, reread=reread) else steps
+            steps = 0 if self._take(page, reread=reread) else steps
             resuming, searching, furthest = False, False, max(place, furthest)
             self._seam = Seam(place, rows, ids) if rows else None
             page.token, page.next = place, self._next(ended=ended)
@@ -135,10 +135,8 @@ class _Walk:
             careful = self._passes > 0
             place = self._places.after(self._seam, careful=careful) if self._seam else self._places.beyond(place)
 
-    def _take(self, place: int, page: Page, *, reread: bool) -> bool:
-        total, shared = self._scan.total, self._seam.shared if self._seam else 0
-        beyond = total is not None and self._places.rows_before(place, self._size) >= total
-        return self._scan.take(page, reread=reread, beyond=beyond, shared=shared)
+    def _take(self, page: Page, *, reread: bool) -> bool:
+        return self._scan.take(page, reread=reread, shared=self._seam.shared if self._seam else 0)
 
     def _following(self, place: int) -> range:
         return self._places.ahead(place, self._seam, self._scan.total, self._scan.pages) if self._seam else range(0)
@@ -146,6 +144,9 @@ class _Walk:
     def _ended(self, place: int, rows: int, page: Page) -> bool:
         if page.more is not None:
             return not page.more
+        full = rows >= self._size > 0
+        if full and page.total is not None and self._places.rows_through(place, rows) != page.total:
+            return False  # a total or a number of pages that proves wrong is no end
         return self._places.ended(place, rows, self._size, self._seam, page)
 
     def _joins(self, place: int, ids: tuple[str, ...], *, searching: bool, changed: bool) -> bool:

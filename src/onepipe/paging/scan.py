@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from onepipe.errors import PagingLoop
+from onepipe.errors import Incomplete, PagingLoop
 from onepipe.records import Page, Record
 
 STALE_PAGES = 3
@@ -11,6 +11,8 @@ EMPTY_PAGES = 3
 """So many empty pages running are passed over before the end that the list states."""
 PAGES_BEYOND = 2
 """So many pages beyond the number of rows that the list states are a loop."""
+RESCANS = 3
+"""So often the whole list is read again before it counts as moving too fast, or as not holding what it states."""
 
 
 @dataclass
@@ -29,21 +31,24 @@ class Scan:
     """By how many rows the list grew since the last good page: so many may well come twice."""
     _least: int | None = None
     """The smallest total stated in this pass: so many rows at least stood there all the while, if none was added."""
+    _most: int | None = None
+    """The largest total stated in this pass."""
+    _size: int = 0
+    """How many rows the longest page had."""
     _yielded: dict[str, int] = field(default_factory=dict)
     _passed: set[str] = field(default_factory=set)
     _odd: set[bytes] = field(default_factory=set)
     _signatures: set[int] = field(default_factory=set)
     _stale: int = 0
     _empty: int = 0
-    _beyond: int = 0
 
     def __str__(self) -> str:
         return f"{self.rows} rows were found" + ("" if self.total is None else f" where it states {self.total}")
 
     def again(self) -> None:
         """Begin another pass: what was yielded is remembered, what the guard counts is not."""
-        self.kept = self.astray = self.received = self._growth = self._stale = self._empty = self._beyond = 0
-        self.total = self.pages = self._least = None
+        self.kept = self.astray = self.received = self._growth = self._stale = self._empty = 0
+        self.total = self.pages = self._least = self._most = None
         self._passed, self._signatures = set(), set()
 
     @property
@@ -62,9 +67,24 @@ class Scan:
         return self._least is not None and self.known < self._least
 
     @property
+    def over(self) -> bool:
+        """Whether more different rows were seen than the list states, and its total stood still all the while."""
+        return self._most is not None and self._least == self._most and self.rows > self._most
+
+    @property
+    def settled(self) -> bool:
+        """Whether as many rows were seen as the list states, as far as that can be said of one that moves."""
+        return not (self.short or self.over)
+
+    def incomplete(self) -> Incomplete:
+        """The error for a list that does not hold what it states."""
+        return Incomplete(f"The list does not hold what it states: {self}.")
+
+    @property
     def holds_twice(self) -> bool:
         """Whether the list stood still and gave as many rows as it states: then it holds some ids more than once."""
-        return not self.moved and self.total is not None and self.kept + self.received >= self.total
+        stood = not self.moved and not self.over and self.total is not None
+        return stood and self.kept + self.received >= (self.total or 0)
 
     def note(self, page: Page) -> bool:
         """Remember what the list says it holds; return whether its total changed since the page before."""
@@ -76,17 +96,18 @@ class Scan:
         self.moved |= changed
         self.total = page.total
         self._least = page.total if self._least is None else min(page.total, self._least)
+        self._most = page.total if self._most is None else max(page.total, self._most)
         return changed
 
     def repeats(self, ids: tuple[str, ...]) -> bool:
         """Say whether these very rows were a page of this pass before."""
         return hash(ids) in self._signatures
 
-    def take(self, page: Page, *, reread: bool = False, beyond: bool = False, shared: int = 0) -> bool:
+    def take(self, page: Page, *, reread: bool = False, shared: int = 0) -> bool:
         """Take in a page and leave on it only what was not yielded before; return whether it held an unseen row.
 
-        `reread`: we went back on purpose, which the guard must not count. `beyond`: the page lies behind the last row
-        by the list's own total. `shared`: so many rows stood on the page before. Raises PagingLoop.
+        `reread`: we went back on purpose, which the guard must not count. `shared`: so many rows stood on the page
+        before. Raises PagingLoop.
         """
         ids = [record.id for record in page.records]
         odd = [row for row in page.unreadable if row not in self._odd]
@@ -95,25 +116,25 @@ class Scan:
         self._signatures.add(hash(tuple(ids)))
         self._passed.update(ids)
         self._odd.update(odd)
+        self._size = max(self._size, len(ids) + len(page.unreadable))
+        if fresh and self._most is not None and self.rows >= self._most + PAGES_BEYOND * self._size:
+            raise PagingLoop(f"The list goes {PAGES_BEYOND} pages beyond its own total: {self}.")
         if not reread:
             self.received += len(ids) + len(page.unreadable) - shared
             self.astray += max(0, seen - shared - self._growth)
             self._growth = 0
-            self._guard(filled=filled, fresh=fresh, beyond=beyond)
+            self._guard(filled=filled, fresh=fresh)
         page.records = [record for record in page.records if self._is_news(record)]
         page.unreadable, page.moved = odd, self.moved
         return fresh
 
-    def _guard(self, *, filled: bool, fresh: bool, beyond: bool) -> None:
+    def _guard(self, *, filled: bool, fresh: bool) -> None:
         self._empty = 0 if filled else self._empty + 1
         self._stale = 0 if fresh or not filled else self._stale + 1
-        self._beyond += filled and fresh and beyond
         if self._empty > EMPTY_PAGES:
             raise PagingLoop(f"The list gives {self._empty} empty pages running and says that more follows: {self}.")
         if self._stale >= STALE_PAGES:
             raise PagingLoop(f"The list gives no unseen id on {self._stale} pages running: {self}.")
-        if self._beyond >= PAGES_BEYOND:
-            raise PagingLoop(f"The list goes {self._beyond} pages beyond its own total: {self}.")
 
     def _is_news(self, record: Record) -> bool:
         mark = hash(record.payload)

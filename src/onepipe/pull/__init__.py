@@ -8,10 +8,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from onepipe.errors import OnepipeError, PagingLoop, RateLimited, SourceError, Stopped
+from onepipe.errors import Incomplete, OnepipeError, PagingLoop, RateLimited, SourceError, Stopped
 from onepipe.pull.details import pay
 from onepipe.pull.job import OPPORTUNITY, Job, Options, unforeseen
 from onepipe.pull.merge import Merging
+from onepipe.pull.recount import Recount
 from onepipe.pull.scan import Distrusted, Scan, new_slice, open_slice
 from onepipe.pull.sweep import sweep
 from onepipe.spool import forget
@@ -56,10 +57,14 @@ def _begin(job: Job) -> Standing:
 def _read(job: Job, standing: Standing, piece: Slice, executor: ThreadPoolExecutor) -> None:
     """One scan to its end; and the sweep, where it was a complete read or the CRM's own count asks for one."""
     merging = Merging(job, piece, executor)
+    scan = Scan(job, standing, merging)
     try:
-        Scan(job, standing, merging).run()
+        scan.run()
     except Distrusted as broken:
         return _read_without(job, standing, broken.fact, broken.sentence, merging, executor)
+    except Incomplete as error:  # read to its end; only what it states is not so, whatever its order
+        _give_up(job, merging)
+        return job.report.fall("partial", error)
     except PagingLoop as error:
         if job.account.facts.order is None or "order" in standing.distrust:
             _give_up(job, merging)
@@ -71,16 +76,25 @@ def _read(job: Job, standing: Standing, piece: Slice, executor: ThreadPoolExecut
         raise
     _tombstones(job, standing, merging)
     merging.close(standing.cursor)
-    if piece.kind == "full":
-        if piece.resumed and job.account.facts.order is None:
-            job.say(
-                "this complete read was interrupted and its list may have shifted: deletions are left to the next one"
-            )
-        else:
-            _after(job, lambda job: sweep(job, piece, standing.live))
-    elif piece.kind == "change" and standing.source_count is not None and not _counts_agree(job):
-        _read(job, standing, _instead(job, standing, "full"), executor)
+    _compare(job, standing, piece, scan.stated, executor)
     return None
+
+
+def _compare(job: Job, standing: Standing, piece: Slice, stated: int | None, executor: ThreadPoolExecutor) -> None:
+    """What a scan tells of the rows it did not meet: the sweep after a complete read, the CRM's own count after any."""
+    if piece.kind == "first":
+        with job.warehouse.look() as db:
+            standing = books.standing(db, job.name)
+        _after(job, lambda job: Recount(job, standing).after_all(stated))
+    elif piece.kind == "full" and piece.resumed and job.account.facts.order is None:
+        job.say("this complete read was interrupted and its list may have shifted: deletions are left to the next one")
+    elif piece.kind == "full":
+        _after(job, lambda job: sweep(job, piece, standing.live))
+        _after(job, lambda job: Recount(job, standing).after_all(None if piece.resumed else stated))
+    elif piece.kind == "change":
+        recount = Recount(job, standing)
+        if recount.differs_anew():
+            _read(job, recount.standing, _instead(job, standing, "full"), executor)
 
 
 def _read_without(
@@ -122,21 +136,6 @@ def _tombstones(job: Job, standing: Standing, merging: Merging) -> None:
         now = account.now()
         merging.gone += [(record.id, "tombstone", account.instant(record.stamp), now) for record in page.records]
     job.report.of(OPPORTUNITY).requests += account.http.requests - before
-
-
-def _counts_agree(job: Job) -> bool:
-    """Whether the CRM's own count is what its lists are known to hold; only asked where it told one at first."""
-    before = job.account.http.requests
-    count = job.account.connector.count()
-    job.report.of(OPPORTUNITY).requests += job.account.http.requests - before
-    if count is None:
-        return True
-    with job.warehouse.commit(job.run_id) as db:
-        books.cover(db, job.name, source_count=count)
-        listed = books.standing(db, job.name).listed
-    if count != listed:
-        job.say(f"the CRM counts {count} opportunities and {listed} are known: everything is read to find out why")
-    return count == listed
 
 
 def _after(job: Job, step: Callable[[Job], None]) -> None:

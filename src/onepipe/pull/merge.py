@@ -14,7 +14,7 @@ from onepipe.warehouse import books, landing, seen
 from onepipe.warehouse.books import Slice
 from onepipe.warehouse.database import Database
 
-AT_ROWS = 20_000  # segments wait until there are so many rows, or
+AT_ROWS = 10_000  # segments wait until there are so many rows, or
 AT_SECONDS = 10.0  # until they have waited so long
 AT_MOST = 50_000  # rows in one transaction
 

@@ -75,6 +75,8 @@ class Scan:
         self.since = merging.slice.lo
         self.spool = Spool(merging.folder, merging.slice.merged_to)
         self.counted = job.account.http.requests
+        self.stated: int | None = None
+        """How many opportunities the list itself said it holds, when last it did; of those from where a scan began."""
 
     def run(self) -> None:
         """Fetch the reference lists, then the opportunities. Raises Distrusted, and every SourceError."""
@@ -132,6 +134,8 @@ class Scan:
                 hi=self.merging.slice.hi,
                 unreadable=page.unreadable,
             )
+            if resource == OPPORTUNITY and page.total is not None:
+                self.stated = page.total
             job.watch.page(job.name, resource, fetched, page.total, self.counted)
             self.merging.fetched(len(page.records), whole)
             job.go_on()

@@ -253,3 +253,8 @@ def fence(db: Database, lease: str, number: int) -> None:
 def distrust(db: Database, connection: str, fact: str, now: datetime) -> None:
     """Stop believing a declared fact of this account."""
     db.run("INSERT INTO store.distrust VALUES (?, ?, ?)", [connection, fact, as_text(now)])
+
+
+def trust(db: Database, connection: str, fact: str) -> None:
+    """Believe a declared fact of this account again."""
+    db.run("DELETE FROM store.distrust WHERE connection = ? AND fact = ?", [connection, fact])

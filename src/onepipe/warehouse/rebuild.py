@@ -47,7 +47,8 @@ def rebuild(db: Database, reading: Reading) -> int:
 def _one_version(db: Database, reading: Reading, version: int) -> None:
     db.run(
         """CREATE OR REPLACE TEMP TABLE changed AS
-        SELECT v.source_id, r.payload, v.payload_hash, v.recorded_at AS fetched_at, v.seq, v.payload_seq, v.until,
+        SELECT v.source_id, r.payload, v.payload_hash, v.recorded_at AS fetched_at, v.weight, v.seq,
+               v.payload_seq, v.until,
                CASE WHEN v.is_deleted THEN v.deleted_evidence ELSE 'record' END AS kind,
                CASE WHEN v.change_origin = 'push' THEN 'push' ELSE 'source' END AS origin,
                v.deleted_at, false AS completes, NULL::BIGINT AS current_row

@@ -19,6 +19,7 @@ KEPT = (
     *MAPPED,
     *OBSERVED,
     *(column for column in VERSION if column.name != "valid_to"),
+    Column("weight", "BIGINT", "Equal for payloads that differ in the order of keys only"),
     Column("seq", "BIGINT", "The raw row that began this version"),
     Column("payload_seq", "BIGINT", "The raw row whose payload this version was read from"),
 )

@@ -2,8 +2,9 @@
 
 `changed` is the one relation all roads lead to: what arrived and differs, what was found deleted, what a detail
 completes, what a renamed stage makes read differently. Its columns: source_id, payload, payload_hash, fetched_at, kind
-(record, or the evidence of a deletion), origin (source or push), deleted_at, completes, seq, payload_seq, current_row
-(the rowid in store.current, NULL for a record never seen). A row becomes a new version, or completes the current one.
+(record, or the evidence of a deletion), origin (source or push), deleted_at, completes, weight, seq, payload_seq,
+current_row (the rowid in store.current, NULL for a record never seen). A row becomes a new version, or completes the
+current one.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,6 +23,7 @@ class Reading:
     """One connection as the SQL needs it: its name and account, and how its payloads are read.
 
     `macros`, `select` and `stages` are the compiled mapping; `exact` rewrites a payload so that no number loses digits;
+    `same` compares two payloads;
     `drifting` are the fields that do not count as a change; `details` the sub-requests owed for each new version.
     """
 
@@ -34,6 +36,7 @@ class Reading:
     macros: tuple[str, ...]
     select: str
     exact: Callable[[bytes], bytes]
+    same: Callable[[bytes, bytes], bool]
     stages: Mapping[str, str] = field(default_factory=dict)
     mapped_details: tuple[str, ...] = ()
     drifting: tuple[str, ...] = ()
@@ -172,6 +175,7 @@ def compose(reading: Reading) -> str:
                 WHEN x.completes THEN list_distinct(list_concat(b.changed_fields, {differences}))
                 ELSE {differences} END,
            CASE WHEN x.completes THEN b.change_origin WHEN x.kind <> 'record' THEN 'deletion' ELSE x.origin END,
+           x.weight,
            CASE WHEN x.completes THEN b.seq ELSE x.seq END, x.payload_seq
     FROM changed x JOIN fresh f USING (source_id) LEFT JOIN before b USING (source_id)"""
 
