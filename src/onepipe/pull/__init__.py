@@ -16,7 +16,7 @@ from onepipe.pull.recount import Recount
 from onepipe.pull.scan import Distrusted, Scan, new_slice, open_slice
 from onepipe.pull.sweep import sweep
 from onepipe.spool import forget
-from onepipe.warehouse import books, debts
+from onepipe.warehouse import books, debts, seen
 from onepipe.warehouse.books import RunRow, Slice, Standing
 
 __all__ = ["Job", "Options", "pull", "unforeseen"]
@@ -48,6 +48,7 @@ def _begin(job: Job) -> Standing:
             debts.owe_all(db, job.name, details, job.account.now())
         piece = open_slice(job, standing) or new_slice(job, standing)
         books.keep_slice(db, piece)
+        seen.forget(db, job.name, piece.name)
     for folder in (job.warehouse.spool / job.name).glob("*"):
         if folder.name != piece.name:
             forget(folder)

@@ -12,6 +12,11 @@ def note(db: Database, connection: str, name: str) -> None:
     db.run("INSERT INTO store.seen SELECT ?, ?, source_id FROM arrivals", [connection, name])
 
 
+def forget(db: Database, connection: str, name: str) -> None:
+    """Drop what reads other than `name` met, which came to no end."""
+    db.run("DELETE FROM store.seen WHERE connection = ? AND slice <> ?", [connection, name])
+
+
 def missing(db: Database, connection: str, name: str) -> list[tuple[str, bytes]]:
     """Live records that the complete read just ended did not meet: (source_id, newest payload)."""
     rows = db.run(
