@@ -112,7 +112,7 @@ def test_an_empty_list_is_an_empty_page() -> None:
         (b"[" * 9999 + b"]" * 9999, "nested deeper"),
         (b"null", "no list"),
         (b'"x"', "no list"),
-        (gzip.compress(b"[]")[:-4], "cut short"),
+        (gzip.compress(b"[]", mtime=0)[:-4], "cut short"),
         (b"\x1f\x8brubbish that is none", "cannot be unpacked"),
     ],
 )
@@ -134,7 +134,7 @@ def test_an_excerpt_shows_no_credential() -> None:
 def test_byte_order_mark_and_gzip() -> None:
     """Both are taken off, alone and together."""
     marked = b"\xef\xbb\xbf" + b'[{"id":1}]'
-    for content in (marked, gzip.compress(marked), gzip.compress(b'[{"id":1}]')):
+    for content in (marked, gzip.compress(marked, mtime=0), gzip.compress(b'[{"id":1}]', mtime=0)):
         assert [Record("1", b'{"id":1}')] == json_page(content).records
 
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+import onepipe.cli.exits as exits
+import onepipe.cli.screen as screen
 from onepipe import __version__
-from onepipe.cli import exits, screen
 from onepipe.errors import ConfigError, OnepipeError
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from onepipe.cli import screen
+import onepipe.cli.screen as screen
 from onepipe.cli.app import app, door, examples
 from onepipe.cli.runs import tell
 from onepipe.errors import UsageError

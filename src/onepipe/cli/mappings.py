@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from onepipe.cli import exits, screen
+import onepipe.cli.exits as exits
+import onepipe.cli.screen as screen
 from onepipe.cli.app import Connections, Json, app, door, end, examples
 from onepipe.errors import ConfigError, Fault, UsageError
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import TYPE_CHECKING, TextIO
 
-from onepipe.cli import exits, screen
+import onepipe.cli.exits as exits
+import onepipe.cli.screen as screen
 from onepipe.report import ConnectionReport, Watch
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
-from onepipe.cli import screen
+import onepipe.cli.screen as screen
 from onepipe.cli.app import app, complete_connection, door, examples
 from onepipe.errors import UsageError
 

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from onepipe.cli import exits, screen
+import onepipe.cli.exits as exits
+import onepipe.cli.screen as screen
 from onepipe.cli.app import Connections, Json, app, door, end, examples
 from onepipe.errors import UsageError
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from onepipe.cli import screen
+import onepipe.cli.screen as screen
 from onepipe.cli.app import app, examples
 
 Schema = dict[str, Any]

@@ -18,8 +18,8 @@ from pydantic import (
     WithJsonSchema,
 )
 
+import onepipe.config.notation as notation
 from onepipe import model
-from onepipe.config import notation
 from onepipe.errors import ConfigError, Fault
 from onepipe.yamlmarks import Marks, did_you_mean
 

@@ -4,8 +4,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+import onepipe.contract.lists as lists
+import onepipe.contract.singles as singles
+import onepipe.contract.spoils as spoils
+import onepipe.contract.trouble as trouble
 from onepipe.connector import Connector
-from onepipe.contract import lists, singles, spoils, trouble
 from onepipe.contract.bench import Bench, Broken, Skipped, many
 from onepipe.contract.rig import Rig
 from onepipe.errors import AuthRefused, RateLimited, Unavailable

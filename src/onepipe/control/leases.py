@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from onepipe.control import processes
+import onepipe.control.processes as processes
 from onepipe.control.file import ControlFile, Row
 from onepipe.errors import DiskTrouble, LeaseHeld
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from onepipe import __version__
 from onepipe.errors import BadPayload, ConfigError, OnepipeError, Unavailable
 from onepipe.http.answer import Answer
 from onepipe.http.gate import Budget, Gate
@@ -26,7 +27,7 @@ TRIES = 5
 """A read is tried so many times at most."""
 FIRST_PAUSE = 0.5
 """Seconds before the second try; doubled for each further one, and shortened at random by up to a half."""
-AGENT = "onepipe (+https://pypi.org/project/onepipe)"
+AGENT = f"onepipe/{__version__}"
 
 _SECRET_HEADER = re.compile(r"auth|token|key|secret|session", re.I)
 _body = msgspec.json.Encoder(decimal_format="number")
