@@ -15,7 +15,7 @@ from onepipe.errors import ConfigError, DiskTrouble, UsageError
 
 MEMORY = "512MB"  # peak use of the process ends 350-450 MB above it (measured, 1,000,000 rows)
 STORAGE = "v1.5.0"  # files that 1.5 and 2.0 both read
-ROWS_A_GROUP = 30_720  # a commit compresses the last, unfilled group again: DuckDB's 122,880 cost it 3 times as much
+ROWS_A_GROUP = 30_720  # a commit compresses the last, unfilled group again, so DuckDB's 122,880 is much for small ones
 Rows = list[tuple[Any, ...]]
 
 
