@@ -12,7 +12,7 @@ from onepipe import registry
 from onepipe.compile import select, stages
 from onepipe.config import Config, Connection
 from onepipe.connector import Connector, Facts
-from onepipe.control import Lease
+from onepipe.control import Credential, Lease
 from onepipe.decode import long_numbers_quoted
 from onepipe.decode.content import same_content
 from onepipe.http import Budget, Gate, Http
@@ -32,7 +32,7 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True, kw_only=True)
 class Account:
-    """A connection at work. `now` is our clock; `lease` what allows it to commit."""
+    """A connection at work. `now` is our clock; `lease` what allows it to commit; `credential` whose sight it has."""
 
     name: str
     connector: Connector
@@ -41,6 +41,7 @@ class Account:
     overlap: timedelta
     sweep: timedelta
     lease: Lease | None = None
+    credential: Credential | None = None
     now: Clock = field(default=utc_now)
 
     @property
@@ -53,11 +54,26 @@ class Account:
         """The door this account's requests go through."""
         return self.connector.http
 
+    @property
+    def rate(self) -> float:
+        """Requests a second that may be sent in the long run; 1 where the CRM documents no quota."""
+        quota = self.facts.quota
+        return quota[0] / quota[1] / 2 if quota else 1.0
+
     def fence(self, db: Database) -> None:
         """Refuse to commit when the lease went to another process. Raises LeaseHeld."""
         if self.lease is not None:
             self.lease.check()
             books.fence(db, self.lease.name, self.lease.number)
+
+    def sees_anew(self) -> bool:
+        """Whether its credential is another one than that of the last sweep, and may not see what that one saw."""
+        return self.credential is not None and self.credential.is_new()
+
+    def seen_whole(self) -> None:
+        """Everything was read with this credential: it is the one to hold later ones against."""
+        if self.credential is not None:
+            self.credential.keep()
 
     def before(self, stamp: str | None, moment: datetime) -> bool:
         """Whether a record's stamp is a readable instant earlier than `moment`."""
@@ -90,6 +106,7 @@ def open_account(
     *,
     budget: Budget | None = None,
     lease: Lease | None = None,
+    credential: Credential | None = None,
     now: Clock = utc_now,
     sleep: Callable[[float], object] = time.sleep,
 ) -> Account:
@@ -121,6 +138,7 @@ def open_account(
         overlap=connection.overlap,
         sweep=connection.sweep,
         lease=lease,
+        credential=credential,
         now=now,
     )
 

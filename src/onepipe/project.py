@@ -31,6 +31,7 @@ class Project:
 
     def close(self) -> None:
         """Give back what the command held."""
+        self.warehouse.rest()
         self.control.close()
 
     def __enter__(self) -> "Project":
@@ -40,4 +41,4 @@ class Project:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.control.__exit__(kind, error, trace)
+        self.close()

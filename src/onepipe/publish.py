@@ -8,8 +8,6 @@ that DuckDB holds on it. Readers keep the file they opened; the rename never dis
 """
 
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +16,7 @@ from uuid import uuid4
 from onepipe.errors import ConfigError, DiskTrouble
 from onepipe.spool import sync_folder
 from onepipe.warehouse import snapshot
+from onepipe.warehouse.files import copied
 from onepipe.warehouse.snapshot import Marker
 from onepipe.warehouse.work import Warehouse
 
@@ -40,7 +39,7 @@ def publish(warehouse: Warehouse, target: Path, views: Path, say: Say) -> bool:
             broken = snapshot.prepare(db, datetime.now(UTC), views)
         part = target.with_name(f".{target.name}.{os.getpid()}.part")
         try:
-            _copy(warehouse.path, part)
+            copied(warehouse.path, part)
             _put_in_place(part, target, ours)
         except OSError as error:
             raise DiskTrouble(
@@ -101,7 +100,7 @@ def restore(warehouse: Warehouse, target: Path, say: Say) -> None:
         if warehouse.path.exists():
             return
         part = warehouse.path.with_suffix(".part")
-        _copy(target, part)
+        copied(target, part)
         part.chmod(0o600)
         part.rename(warehouse.path)
     say(f"the work file in {warehouse.path.parent} was missing: restored from {target}")
@@ -116,33 +115,15 @@ def _marker_of(target: Path) -> Marker | None:
         try:
             os.link(target, link)
         except OSError:
-            _copy(target, link)
+            copied(target, link)
         try:
             return snapshot.marker(link)
         except DiskTrouble:  # somebody has it open for writing: a copy can still be read
             link.unlink(missing_ok=True)
-            _copy(target, link)
+            copied(target, link)
             return snapshot.marker(link)
     finally:
         link.unlink(missing_ok=True)
-
-
-def _copy(source: Path, target: Path) -> None:
-    """Copy a file in a process of its own."""
-    try:
-        command = ["cp", "--reflink=auto", str(source), str(target)]
-        if sys.platform != "linux":
-            command = [
-                sys.executable,
-                "-c",
-                "import shutil, sys; shutil.copyfile(*sys.argv[1:])",
-                str(source),
-                str(target),
-            ]
-        subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603 - no shell, our own paths
-    except subprocess.CalledProcessError as error:
-        target.unlink(missing_ok=True)
-        raise OSError(error.stderr.strip() or f"cp ended with {error.returncode}") from error
 
 
 def _put_in_place(part: Path, target: Path, ours: Marker) -> None:

@@ -58,6 +58,7 @@ def sync(
     report = RunReport(run_id, reports)
     if publishing:
         report.published = publish_now(project, watch)
+    project.warehouse.rest()
     return report
 
 
@@ -133,7 +134,15 @@ class _Run:
     def _pull(self, connection: Connection, mapping: Mapping, report: ConnectionReport) -> None:
         config = self.project.config
         with self.project.control.lease(f"connection:{connection.name}", wait=self.options.wait) as lease:
-            account = open_account(config, connection, mapping, budget=self.budget, lease=lease, sleep=self.stop.wait)
+            account = open_account(
+                config,
+                connection,
+                mapping,
+                budget=self.budget,
+                lease=lease,
+                credential=self.project.control.credential(connection.name, connection.plain_credentials()),
+                sleep=self.stop.wait,
+            )
             job = Job(account, self.project.warehouse, self.run_id, self.options, self.watch, report, self.stop)
             with account.http:
                 pull(job, self.merger)

@@ -79,7 +79,7 @@ def test_the_snapshot_is_read_only_and_marked(shop: Shop) -> None:
     shop.sync()
     assert 0o444 == shop.warehouse.stat().st_mode & 0o777
     rows = shop.sql("SELECT product, schema_version, generation > 0, published_at IS NOT NULL FROM about")
-    assert [("onepipe", 1, True, True)] == rows
+    assert [("onepipe", 2, True, True)] == rows
 
 
 @pytest.mark.parametrize("kind", ["text", "duckdb", "folder", "empty", "other project"])
@@ -167,3 +167,24 @@ def test_a_run_without_news_is_published_too(shop: Shop) -> None:
     before = shop.sql("SELECT generation FROM about")[0][0]
     shop.sync()
     assert before < shop.sql("SELECT generation FROM about")[0][0]
+
+
+def test_a_work_file_of_an_older_version_is_brought_up_and_a_copy_kept(shop: Shop) -> None:
+    """The first writing command gives an older file the tables and columns it lacks, and keeps every row."""
+    shop.sync()
+    work = shop.folder / ".onepipe" / "work.duckdb"
+    before = shop.sql("SELECT source_id, name, payload_hash FROM opportunities ORDER BY ALL")
+    with duckdb.connect(str(work)) as db:
+        for view in ("freshness",):
+            db.execute(f"DROP VIEW {view}")
+        db.execute("ALTER TABLE coverage DROP COLUMN late_rows")
+        db.execute("DROP TABLE late_rows")
+        db.execute("DROP TABLE store.suspects")
+        db.execute("UPDATE store.meta SET schema_version = 1")
+    shop.sandbox["administrate"].insert()
+    assert "complete" == shop.sync().status
+    assert before == [
+        row for row in shop.sql("SELECT source_id, name, payload_hash FROM opportunities ORDER BY ALL") if row in before
+    ]
+    assert [(2, 1)] == shop.sql("SELECT schema_version, (SELECT count(*) FROM coverage WHERE late_rows = 0) FROM about")
+    assert (work.parent / "work.v1.duckdb").is_file()

@@ -9,15 +9,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from onepipe.errors import Incomplete, OnepipeError, PagingLoop, RateLimited, SourceError, Stopped
-from onepipe.pull.details import pay
+from onepipe.pull.details import pay, roll
 from onepipe.pull.job import OPPORTUNITY, Job, Options, unforeseen
 from onepipe.pull.merge import Merging
 from onepipe.pull.recount import Recount
 from onepipe.pull.scan import Distrusted, Scan, new_slice, open_slice
 from onepipe.pull.sweep import sweep
 from onepipe.spool import forget
-from onepipe.warehouse import books, debts, seen
+from onepipe.warehouse import books, coverage, debts, seen
 from onepipe.warehouse.books import RunRow, Slice, Standing
+from onepipe.warehouse.database import Database
 
 __all__ = ["Job", "Options", "pull", "unforeseen"]
 
@@ -28,6 +29,9 @@ def pull(job: Job, executor: ThreadPoolExecutor) -> None:
         standing = _begin(job)
         _read(job, standing, standing.slice or new_slice(job, standing), executor)
         _after(job, pay)
+        if job.report.status == "complete":
+            _after(job, roll)
+            _after(job, pay)
     except OnepipeError as error:
         got_somewhere = any(one.counts.fetched for one in job.report.resources.values())
         held_back = isinstance(error, RateLimited | Stopped) and (got_somewhere or job.options.max_requests is not None)
@@ -86,6 +90,7 @@ def _compare(job: Job, standing: Standing, piece: Slice, stated: int | None, exe
     if piece.kind == "first":
         with job.warehouse.look() as db:
             standing = books.standing(db, job.name)
+        job.account.seen_whole()
         _after(job, lambda job: Recount(job, standing).after_all(stated))
     elif piece.kind == "full" and piece.resumed and job.account.facts.order is None:
         job.say("this complete read was interrupted and its list may have shifted: deletions are left to the next one")
@@ -172,6 +177,15 @@ def _settle(job: Job) -> None:
         with job.warehouse.commit(job.run_id) as db:
             books.record_runs(db, rows)
             complete = report.status == "complete"
-            books.settle(db, job.name, now, complete=complete, whole=not job.options.bounded)
+            coverage.settle(db, job.name, now, complete=complete, whole=not job.options.bounded)
+            _settle_parts(db, job)
     except OnepipeError as trouble:
         report.fall("failed", trouble)
+
+
+def _settle_parts(db: Database, job: Job) -> None:
+    """The coverage of reference lists, which were read if they are in the report, and of details."""
+    lists, details = job.account.facts.reference, job.account.reading.details
+    read = [name for name in lists if name in job.report.resources and job.report.status == "complete"]
+    through = job.account.http.first_date or job.report.started_at
+    coverage.cover_parts(db, job.name, [*read, *details], through)

@@ -1,39 +1,73 @@
-"""Details: sub-requests owed for new and changed records, paid oldest first."""
+"""Details: sub-requests owed for new and changed records, paid oldest first; all others are read again in turn."""
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 from onepipe.decode import Record
-from onepipe.errors import Gone, SourceError
+from onepipe.errors import AuthRefused, Gone, RateLimited, SourceError
 from onepipe.pull.job import Job
 from onepipe.spool import Spool, forget, segments
 from onepipe.warehouse import debts, landing
 
 AT_A_TIME = 500  # debts paid in one transaction
 SIDE_BY_SIDE = 4  # requests under way at once
+GIVE_UP_AFTER = 10  # so many debts that cannot be paid: it is not the records
+ROLLING_SHARE = 0.25  # of what may be asked, spent on reading details again that nothing says have changed
+ROLLING_SPAN = timedelta(hours=1)  # time without a run that counts towards that, at the most
 
 Debt = tuple[str, str, bytes]
 
 
-def pay(job: Job) -> None:
-    """Fetch and land what is owed; what could not be fetched stays owed, and its error is raised after the rest."""
-    while owed := _owed(job):
-        detail = owed[0][0]
-        paid, trouble = _fetch(job, [debt for debt in owed if debt[0] == detail])
-        _land(job, detail, paid)
-        if trouble:
-            raise trouble
-        job.go_on()
+def roll(job: Job) -> None:
+    """Owe again what was read longest ago, beyond the connection's sweep interval: a changed tag moves no stamp.
 
-
-def _owed(job: Job) -> list[Debt]:
+    At most a quarter of what could have been asked since the last run, so never everything as one block.
+    """
+    details, now = job.account.reading.details, job.account.now()
+    if not details or job.options.bounded:
+        return
     with job.warehouse.look() as db:
-        return debts.owed(db, job.name, AT_A_TIME)
+        last = debts.last_read(db, job.name)
+    if last is None:
+        return
+    elapsed = min(now - last, ROLLING_SPAN).total_seconds()
+    limit = int(ROLLING_SHARE * job.account.rate * elapsed)
+    if limit > 0:
+        with job.warehouse.commit(job.run_id) as db:
+            job.account.fence(db)
+            debts.roll(db, job.name, details, now - job.account.sweep, limit, now)
 
 
-def _fetch(job: Job, owed: list[Debt]) -> tuple[list[Record | str], SourceError | None]:
-    """For each debt its answer, or the bare id where the record is gone; and the first error, where there was one."""
+def pay(job: Job) -> None:
+    """Fetch and land what is owed; what could not be fetched stays owed, and its error is raised after the rest.
+
+    One record whose detail cannot be read keeps no other one waiting; ten of them end the attempt.
+    """
+    unpaid: set[tuple[str, str]] = set()
+    trouble: SourceError | None = None
+    while owed := _owed(job, unpaid):
+        detail = owed[0][0]
+        paid, failed = _fetch(job, [debt for debt in owed if debt[0] == detail])
+        _land(job, detail, paid)
+        unpaid |= {(detail, source_id) for source_id in failed}
+        trouble = trouble or next(iter(failed.values()), None)
+        if trouble and (len(unpaid) >= GIVE_UP_AFTER or isinstance(trouble, AuthRefused | RateLimited)):
+            break
+        job.go_on()
+    if trouble:
+        raise trouble
+
+
+def _owed(job: Job, unpaid: set[tuple[str, str]]) -> list[Debt]:
+    with job.warehouse.look() as db:
+        found = debts.owed(db, job.name, AT_A_TIME + len(unpaid))
+    return [debt for debt in found if debt[:2] not in unpaid]
+
+
+def _fetch(job: Job, owed: list[Debt]) -> tuple[list[Record | str], dict[str, SourceError]]:
+    """For each debt its answer, or the bare id where the record is gone; and the errors, by id."""
     http, connector = job.account.http, job.account.connector
-    before, paid, trouble = http.requests, list[Record | str](), None
+    before, paid, failed = http.requests, list[Record | str](), dict[str, SourceError]()
 
     def ask(debt: Debt) -> Record | str | SourceError:
         detail, source_id, payload = debt
@@ -47,16 +81,17 @@ def _fetch(job: Job, owed: list[Debt]) -> tuple[list[Record | str], SourceError 
     with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
         for start in range(0, len(owed), SIDE_BY_SIDE * 4):
             part = owed[start : start + SIDE_BY_SIDE * 4]
-            for answer in pool.map(ask, part):
+            for (_, source_id, _), answer in zip(part, pool.map(ask, part), strict=True):
                 if isinstance(answer, SourceError):
-                    trouble = trouble or answer
+                    failed[source_id] = answer
                 else:
                     paid.append(answer)
             job.watch.page(job.name, owed[0][0], start + len(part), len(owed), http.requests)
-            if trouble or job.stop.is_set():
+            final = any(isinstance(error, AuthRefused | RateLimited) for error in failed.values())
+            if final or len(failed) >= GIVE_UP_AFTER or job.stop.is_set():
                 break
     job.report.of(owed[0][0]).requests += http.requests - before
-    return paid, trouble
+    return paid, failed
 
 
 def _land(job: Job, detail: str, paid: list[Record | str]) -> None:

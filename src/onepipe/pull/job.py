@@ -15,7 +15,10 @@ OPPORTUNITY = "opportunity"
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How a run was asked for. `since` and `until` bound a backfill by the date of last change, UTC."""
+    """How a run was asked for. `since` and `until` bound a backfill by the date of last change, UTC.
+
+    `approve`: what an earlier sweep did not find, and was not believed, is really gone; a person says so.
+    """
 
     command: str = "sync"
     sweep: bool = False
@@ -24,6 +27,7 @@ class Options:
     since: datetime | None = None
     until: datetime | None = None
     restart: bool = False
+    approve: bool = False
     wait: float = 0.0
 
     @property

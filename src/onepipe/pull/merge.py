@@ -10,7 +10,7 @@ from pathlib import Path
 from onepipe.pull.job import OPPORTUNITY, Job
 from onepipe.report import Counts
 from onepipe.spool import Segment, forget, segments
-from onepipe.warehouse import books, landing, seen
+from onepipe.warehouse import books, coverage, landing, lateness, seen, verdicts
 from onepipe.warehouse.books import Slice
 from onepipe.warehouse.database import Database
 
@@ -94,6 +94,8 @@ class Merging:
             last = part[-1].meta
             if resource == OPPORTUNITY:
                 count = landing.land(db, reading, run_id, part)
+                self._note_late(db, piece, count)
+                verdicts.met(db, self.job.name)
                 piece = replace(piece, resume=last.resume, fetched=piece.fetched + count.fetched)
                 if piece.kind == "full":
                     seen.note(db, self.job.name, piece.name)
@@ -104,18 +106,25 @@ class Merging:
             counts.append((resource, count))
         return piece, counts
 
+    def _note_late(self, db: Database, piece: Slice, count: Counts) -> None:
+        if count.new or count.changed:
+            stamped = self.job.account.facts.stamp is not None
+            lateness.note(db, self.job.name, self.job.run_id, piece.kind, piece.hi, stamped=stamped)
+
     def _end(self, db: Database, piece: Slice, cursor: datetime | None) -> tuple[str, Counts]:
         books.drop_slice(db, self.job.name)
         counts = landing.land_deletions(db, self.job.account.reading, self.job.run_id, self.gone)
+        if counts.deleted:
+            verdicts.marked(db, self.job.name)
         if piece.kind != "backfill":
             through = max(filter(None, (piece.hi, cursor)), default=None)
-            books.cover(db, self.job.name, complete_through=through)
+            coverage.cover(db, self.job.name, complete_through=through)
             self.job.report.of(OPPORTUNITY).complete_through = through
         if self.source_count is not None:
-            books.cover(db, self.job.name, source_count=self.source_count)
+            coverage.cover(db, self.job.name, source_count=self.source_count)
         shifting = piece.resumed and not self.job.account.facts.order
         if piece.kind == "first" and not shifting:
-            books.cover(db, self.job.name, last_sweep_at=piece.started_at)
+            coverage.cover(db, self.job.name, last_sweep_at=piece.started_at)
         return OPPORTUNITY, counts
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from onepipe.errors import Incomplete
 from onepipe.pull.job import OPPORTUNITY, Job
-from onepipe.warehouse import books
+from onepipe.warehouse import books, coverage
 from onepipe.warehouse.books import Standing
 
 EXPLAINED = "count"
@@ -54,7 +54,7 @@ class Recount:
         if count is None:
             return 0
         with self.job.warehouse.commit(self.job.run_id) as db:
-            books.cover(db, self.job.name, source_count=count)
+            coverage.cover(db, self.job.name, source_count=count)
             listed = books.standing(db, self.job.name).listed
         self.standing = replace(self.before, source_count=count, listed=listed)
         return _off(self.standing)

@@ -78,7 +78,8 @@ def bound(db: Database) -> dict[str, tuple[str, str]]:
 def standing(db: Database, connection: str) -> Standing:
     """Where a connection stands."""
     rows = db.run(
-        f"SELECT {iso('complete_through')}, {iso('last_sweep_at')}, source_count FROM coverage WHERE connection = ?",
+        f"SELECT {iso('complete_through')}, {iso('last_sweep_at')}, source_count FROM coverage "
+        "WHERE connection = ? AND resource = 'opportunity'",
         [connection],
     )
     cursor, sweep, source_count = rows[0] if rows else (None, None, None)
@@ -134,57 +135,38 @@ def keep_slice(db: Database, piece: Slice) -> None:
             *(as_text(piece.started_at), piece.resumed),
         ],
     )
-    db.run("UPDATE coverage SET open_slices = 1 WHERE connection = ?", [piece.connection])
+    db.run("UPDATE coverage SET open_slices = 1 WHERE connection = ? AND resource = 'opportunity'", [piece.connection])
 
 
 def drop_slice(db: Database, connection: str) -> None:
     """A slice ended, or was given up."""
     db.run("DELETE FROM store.slices WHERE connection = ?", [connection])
-    db.run("UPDATE coverage SET open_slices = 0 WHERE connection = ?", [connection])
-
-
-def cover(db: Database, connection: str, **columns: Any) -> None:
-    """Set columns of a connection's coverage: complete_through, last_sweep_at, source_count, ..."""
-    for name, value in columns.items():
-        bound_value = as_text(value) if isinstance(value, datetime) else value
-        db.run(f"UPDATE coverage SET {name} = ? WHERE connection = ?", [bound_value, connection])
-
-
-def settle(db: Database, connection: str, now: datetime, *, complete: bool, whole: bool) -> None:
-    """Close the books of a run: live rows, details owed, since when it fails.
-
-    `whole` is False for a run that was asked for a part of the history only: it proves nothing about the rest.
-    """
-    values = {"connection": connection, "now": as_text(now)}
-    db.run(
-        "UPDATE coverage SET live_count = (SELECT count(*) FROM store.current WHERE connection = $connection "
-        "AND NOT is_deleted), history_from = coalesce(history_from, $now::TIMESTAMPTZ), details_through = coalesce("
-        "(SELECT min(since) FROM store.debts WHERE connection = $connection AND completes), $now::TIMESTAMPTZ) "
-        "WHERE connection = $connection",
-        values,
-    )
-    if complete and whole:
-        db.run("UPDATE connections SET last_success_at = $now WHERE connection = $connection", values)
-        db.run("UPDATE coverage SET oldest_failure_at = NULL WHERE connection = ?", [connection])
-    elif not complete:
-        db.run(
-            "UPDATE coverage SET oldest_failure_at = coalesce(oldest_failure_at, $now::TIMESTAMPTZ) "
-            "WHERE connection = $connection",
-            values,
-        )
+    db.run("UPDATE coverage SET open_slices = 0 WHERE connection = ? AND resource = 'opportunity'", [connection])
 
 
 def describe(db: Database, connections: Mapping[str, tuple[str, str | None, bool]]) -> None:
-    """Take over labels (JSON), currency and enabled from config.yaml; a name that is not there is retired."""
-    for (name,) in db.run("SELECT connection FROM connections"):
-        if name not in connections:
-            db.run("UPDATE connections SET state = 'retired' WHERE connection = ?", [name])
-            continue
-        labels, currency, enabled = connections[name]
-        db.run(
-            "UPDATE connections SET labels = ?, currency = ?, state = ? WHERE connection = ?",
-            [labels, currency, "active" if enabled else "disabled", name],
-        )
+    """Take over labels (JSON), currency and enabled from config.yaml; a name that is not there is retired.
+
+    One statement, however many connections there are; none where nothing is different.
+    """
+    names = list(connections)
+    values = {
+        "names": names,
+        "labels": [connections[name][0] for name in names],
+        "currencies": [connections[name][1] for name in names],
+        "states": ["active" if connections[name][2] else "disabled" for name in names],
+    }
+    db.run(
+        "UPDATE connections SET labels = d.labels, currency = d.currency, state = d.state FROM ("
+        "SELECT c.connection, coalesce(f.labels::JSON, c.labels) AS labels, "
+        "CASE WHEN f.name IS NULL THEN c.currency ELSE f.currency END AS currency, "
+        "coalesce(f.state, 'retired') AS state FROM connections c LEFT JOIN (SELECT unnest($names::VARCHAR[]) AS name, "
+        "unnest($labels::VARCHAR[]) AS labels, unnest($currencies::VARCHAR[]) AS currency, "
+        "unnest($states::VARCHAR[]) AS state) f ON f.name = c.connection) d "
+        "WHERE d.connection = connections.connection AND (d.labels, d.currency, d.state) IS DISTINCT FROM "
+        "(connections.labels, connections.currency, connections.state)",
+        values,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

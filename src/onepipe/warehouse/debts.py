@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from onepipe.warehouse.database import Database
-from onepipe.warehouse.instants import as_text
+from onepipe.warehouse.instants import as_text, iso, moment
 
 
 def owed(db: Database, connection: str, limit: int) -> list[tuple[str, str, bytes]]:
@@ -45,3 +45,27 @@ def owe_all(db: Database, connection: str, details: Sequence[str], now: datetime
             "(SELECT source_id FROM store.debts WHERE connection = $connection AND detail = $detail)",
             {"connection": connection, "detail": detail, "now": as_text(now)},
         )
+
+
+def roll(db: Database, connection: str, details: Sequence[str], before: datetime, limit: int, now: datetime) -> int:
+    """Ask again for the details that were read longest ago, before `before`; how many, at most `limit`.
+
+    A change in them moves no stamp of the opportunity, so that nothing else would find it.
+    """
+    values = {"connection": connection, "details": list(details), "before": as_text(before), "now": as_text(now)}
+    return int(
+        db.one(
+            "INSERT INTO store.debts SELECT d.connection, d.detail, d.source_id, $now, false FROM store.details d "
+            "JOIN store.current c ON c.connection = d.connection AND c.source_id = d.source_id AND NOT c.is_deleted "
+            "WHERE d.connection = $connection AND list_contains($details, d.detail) "
+            "AND coalesce(d.read_at < $before::TIMESTAMPTZ, true) AND NOT EXISTS (SELECT 1 FROM store.debts b "
+            "WHERE b.connection = d.connection AND b.detail = d.detail AND b.source_id = d.source_id) "
+            "ORDER BY d.read_at NULLS FIRST, d.source_id LIMIT $limit",
+            values | {"limit": limit},
+        )
+    )
+
+
+def last_read(db: Database, connection: str) -> datetime | None:
+    """When a run of the connection last ended complete; None before the first one did."""
+    return moment(db.one(f"SELECT {iso('last_success_at')} FROM connections WHERE connection = ?", [connection]))

@@ -110,7 +110,8 @@ def land_details(db: Database, reading: Reading, run_id: str, detail: str, segme
             values,
         )
         db.run(
-            "INSERT INTO store.details SELECT $connection, $detail, source_id, payload, payload_hash FROM changed",
+            "INSERT INTO store.details "
+            "SELECT $connection, $detail, source_id, payload, payload_hash, fetched_at FROM changed",
             values,
         )
         db.run(
@@ -119,6 +120,11 @@ def land_details(db: Database, reading: Reading, run_id: str, detail: str, segme
         )
         _exists(db, reading.connection, "SELECT *, 'record' AS kind, NULL AS deleted_at FROM told")
         counts.problems = become_versions(db, reading, run_id, only_if_different=True)
+    db.run(
+        "UPDATE store.details SET read_at = a.fetched_at FROM arrivals a "
+        "WHERE connection = $connection AND detail = $detail AND details.source_id = a.source_id",
+        values,
+    )
     db.run(
         "DELETE FROM store.debts WHERE connection = $connection AND detail = $detail "
         "AND source_id IN (SELECT source_id FROM arrivals)",

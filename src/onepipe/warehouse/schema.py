@@ -1,4 +1,4 @@
-"""The tables of the warehouse, and their comments.
+"""The tables of the warehouse, and their comments; `layout` makes them.
 
 What people query is in `main` and `raw`; how it is kept is in `store`. Current versions and superseded ones live in
 two tables, so that history is append-only and a merge touches only what changed; `opportunities` and
@@ -6,13 +6,10 @@ two tables, so that history is append-only and a merge touches only what changed
 slower (measured); the merge itself keeps keys unique, and a test holds it to that.
 """
 
-from uuid import uuid4
-
-from onepipe.model import KEY, MAPPED, OBSERVED, OPPORTUNITY, STAGE, VERSION, Column
-from onepipe.warehouse.database import Database
+from onepipe.model import KEY, MAPPED, OBSERVED, STAGE, VERSION, Column
 
 PRODUCT = "onepipe"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 KEPT = (
     *KEY,
@@ -99,10 +96,10 @@ TABLES: dict[str, tuple[str, tuple[Column, ...]]] = {
         ),
     ),
     "coverage": (
-        "How complete each connection is",
+        "How complete each connection is, one row per resource",
         (
             Column("connection", "VARCHAR", "The connection's name in config.yaml"),
-            Column("resource", "VARCHAR", "opportunity"),
+            Column("resource", "VARCHAR", "opportunity, a reference list, or a detail of one opportunity"),
             Column("complete_through", "TIMESTAMPTZ", "Every change up to here, by the CRM's clock, is loaded"),
             Column("history_from", "TIMESTAMPTZ", "Since when we observe; older history is the CRM's alone"),
             Column("last_sweep_at", "TIMESTAMPTZ", "When everything was last read to find deletions"),
@@ -111,6 +108,27 @@ TABLES: dict[str, tuple[str, tuple[Column, ...]]] = {
             Column("live_count", "BIGINT", "How many we hold that are not deleted"),
             Column("open_slices", "BIGINT", "Scans begun and not finished"),
             Column("oldest_failure_at", "TIMESTAMPTZ", "Since when runs have failed; NULL when the last one did not"),
+            Column("details_owed", "BIGINT", "How many records still wait for this sub-request"),
+            Column("late_rows", "BIGINT", "How many rows ever came to be seen after their own time had been covered"),
+            Column("problems", "BIGINT", "Values of live rows that could not be read"),
+            Column("suspect_since", "TIMESTAMPTZ", "Since when a sweep's finding waits for a decision; else NULL"),
+            Column("suspect_rows", "BIGINT", "How many rows that sweep did not find"),
+            Column("suspect_reason", "VARCHAR", "Why its finding was not believed"),
+            Column("undated_rows", "BIGINT", "Live rows without a time of change; only complete reads see them change"),
+        ),
+    ),
+    "late_rows": (
+        "Rows that were not seen when their own time of change was read: what an overlap has to be long enough for",
+        (
+            Column("connection", "VARCHAR", "The connection's name in config.yaml"),
+            Column("source_id", "VARCHAR", "The opportunity"),
+            Column("kind", "VARCHAR", "late, silent (its time did not move), future (after the CRM's clock), undated"),
+            Column("updated_at", "TIMESTAMPTZ", "The time of change that the CRM states"),
+            Column("cursor_at", "TIMESTAMPTZ", "Up to where everything was taken for read when it came"),
+            Column("seen_at", "TIMESTAMPTZ", "When it came"),
+            Column("late_by", "BIGINT", "Seconds from updated_at to cursor_at; negative for the future"),
+            Column("found_by", "VARCHAR", "What found it: change, full (a sweep) or backfill"),
+            Column("run_id", "VARCHAR", "Which run"),
         ),
     ),
 }
@@ -123,68 +141,32 @@ FRESHNESS = {
 
 # What the engine keeps for itself.
 STORE = """
-CREATE TABLE store.meta (warehouse_id VARCHAR, schema_version BIGINT, generation BIGINT, run_id VARCHAR,
-                         changed_at TIMESTAMPTZ, onepipe_version VARCHAR);
-CREATE TABLE store.raw (connection VARCHAR, resource VARCHAR, record_id VARCHAR, kind VARCHAR, origin VARCHAR,
-                        payload VARCHAR USING COMPRESSION zstd, payload_hash VARCHAR, fetched_at TIMESTAMPTZ,
-                        run_id VARCHAR, seq BIGINT, owed BOOLEAN);
-CREATE TABLE store.slices (connection VARCHAR, slice VARCHAR, kind VARCHAR, lo TIMESTAMPTZ, hi TIMESTAMPTZ,
-                           until TIMESTAMPTZ, resume VARCHAR, merged_to BIGINT, fetched BIGINT,
-                           started_at TIMESTAMPTZ, resumed BOOLEAN);
-CREATE TABLE store.seen (connection VARCHAR, slice VARCHAR, source_id VARCHAR);
-CREATE TABLE store.unlisted (connection VARCHAR, source_id VARCHAR, asked_at TIMESTAMPTZ);
-CREATE TABLE store.debts (connection VARCHAR, detail VARCHAR, source_id VARCHAR, since TIMESTAMPTZ, completes BOOLEAN);
-CREATE TABLE store.details (connection VARCHAR, detail VARCHAR, source_id VARCHAR,
-                            payload VARCHAR USING COMPRESSION zstd, payload_hash VARCHAR);
-CREATE TABLE store.reference (connection VARCHAR, resource VARCHAR, record_id VARCHAR, payload_hash VARCHAR,
-                              place BIGINT);
-CREATE TABLE store.mappings (connection VARCHAR, version VARCHAR, text VARCHAR, applied_at TIMESTAMPTZ);
-CREATE TABLE store.distrust (connection VARCHAR, fact VARCHAR, since TIMESTAMPTZ);
-CREATE TABLE store.fences (lease VARCHAR, number BIGINT);
+CREATE TABLE IF NOT EXISTS store.meta (warehouse_id VARCHAR, schema_version BIGINT, generation BIGINT, run_id VARCHAR,
+    changed_at TIMESTAMPTZ, onepipe_version VARCHAR);
+CREATE TABLE IF NOT EXISTS store.raw (connection VARCHAR, resource VARCHAR, record_id VARCHAR, kind VARCHAR, origin
+    VARCHAR, payload VARCHAR USING COMPRESSION zstd, payload_hash VARCHAR, fetched_at TIMESTAMPTZ, run_id VARCHAR, seq
+    BIGINT, owed BOOLEAN);
+CREATE TABLE IF NOT EXISTS store.slices (connection VARCHAR, slice VARCHAR, kind VARCHAR, lo TIMESTAMPTZ, hi
+    TIMESTAMPTZ, until TIMESTAMPTZ, resume VARCHAR, merged_to BIGINT, fetched BIGINT, started_at TIMESTAMPTZ, resumed
+    BOOLEAN);
+CREATE TABLE IF NOT EXISTS store.seen (connection VARCHAR, slice VARCHAR, source_id VARCHAR);
+CREATE TABLE IF NOT EXISTS store.unlisted (connection VARCHAR, source_id VARCHAR, asked_at TIMESTAMPTZ);
+CREATE TABLE IF NOT EXISTS store.debts (connection VARCHAR, detail VARCHAR, source_id VARCHAR, since TIMESTAMPTZ,
+    completes BOOLEAN);
+CREATE TABLE IF NOT EXISTS store.details (connection VARCHAR, detail VARCHAR, source_id VARCHAR, payload VARCHAR USING
+    COMPRESSION zstd, payload_hash VARCHAR);
+CREATE TABLE IF NOT EXISTS store.reference (connection VARCHAR, resource VARCHAR, record_id VARCHAR, payload_hash
+    VARCHAR, place BIGINT);
+CREATE TABLE IF NOT EXISTS store.mappings (connection VARCHAR, version VARCHAR, text VARCHAR, applied_at TIMESTAMPTZ);
+CREATE TABLE IF NOT EXISTS store.distrust (connection VARCHAR, fact VARCHAR, since TIMESTAMPTZ);
+CREATE TABLE IF NOT EXISTS store.fences (lease VARCHAR, number BIGINT);
+CREATE TABLE IF NOT EXISTS store.suspects (connection VARCHAR, source_id VARCHAR, evidence VARCHAR, found_at
+    TIMESTAMPTZ);
+CREATE TABLE IF NOT EXISTS store.acknowledged (connection VARCHAR, source_id VARCHAR, since TIMESTAMPTZ);
+CREATE TABLE IF NOT EXISTS store.pieces (connection VARCHAR, place BIGINT, lo TIMESTAMPTZ, until TIMESTAMPTZ, rows
+    BIGINT, began_at TIMESTAMPTZ, done_at TIMESTAMPTZ, hi TIMESTAMPTZ);
+ALTER TABLE store.details ADD COLUMN IF NOT EXISTS read_at TIMESTAMPTZ;
 """
-
-
-def create(db: Database, onepipe_version: str) -> None:
-    """Lay out a new work file."""
-    with db.transaction():
-        db.run("CREATE SCHEMA store")
-        db.run("CREATE SCHEMA raw")
-        for statement in STORE.split(";"):
-            if statement.strip():
-                db.run(statement)
-        for name in ("current", "closed"):
-            extra = ", valid_to TIMESTAMPTZ" if name == "closed" else ""
-            db.run(f"CREATE TABLE store.{name} ({_columns(KEPT)}{extra})")
-        for name, (comment, columns) in TABLES.items():
-            db.run(f"CREATE TABLE {name} ({_columns(columns)})")
-            _comment(db, "TABLE", name, comment, columns)
-        db.run(
-            "INSERT INTO store.meta VALUES (?, ?, 0, NULL, NULL, ?)",
-            [str(uuid4()), SCHEMA_VERSION, onepipe_version],
-        )
-        db.run("INSERT INTO about (product, warehouse_id) SELECT ?, warehouse_id FROM store.meta", [PRODUCT])
-        _records(db)
-        create_views(db)
-
-
-def _records(db: Database) -> None:
-    """The two views every other one stands on, and raw."""
-    names = ", ".join(quoted(column.name) for column in OPPORTUNITY)
-    history = ", ".join(quoted(column.name) for column in (*OPPORTUNITY, *VERSION))
-    open_ended = history.replace('"valid_to"', "NULL::TIMESTAMPTZ AS valid_to")
-    raw = ", ".join(f"{column.name}::JSON AS payload" if column.type == "JSON" else column.name for column in RAW)
-    db.run(f"CREATE VIEW opportunities AS SELECT {names} FROM store.current")
-    db.run(
-        f"CREATE VIEW opportunity_history AS SELECT {history} FROM store.closed "
-        f"UNION ALL SELECT {open_ended} FROM store.current"
-    )
-    db.run(f"CREATE VIEW raw.records AS SELECT {raw} FROM store.raw")
-    _comment(
-        db, "VIEW", "opportunities", "One row per opportunity, also archived, closed and deleted ones", OPPORTUNITY
-    )
-    _comment(db, "VIEW", "opportunity_history", "Every version of every opportunity", (*OPPORTUNITY, *VERSION))
-    _comment(db, "VIEW", "raw.records", "Everything the CRMs ever answered; append-only", RAW)
-
 
 VIEWS = {
     "deals": ("Opportunities that are not deleted", "SELECT * FROM opportunities WHERE NOT is_deleted"),
@@ -195,33 +177,13 @@ VIEWS = {
         "(SELECT connection FROM connections WHERE state = 'retired')",
     ),
     "freshness": (
-        "How far each connection can be trusted, and since when not",
+        "How far each connection and resource can be trusted, and since when not",
         "SELECT c.connection, c.connector, c.state, v.complete_through, now() - v.complete_through AS behind, "
         "c.last_success_at, v.last_sweep_at, v.details_through, v.live_count, v.source_count, v.open_slices, "
-        "v.oldest_failure_at AS failing_since FROM connections c LEFT JOIN coverage v USING (connection)",
+        "v.oldest_failure_at AS failing_since, v.resource, v.details_owed, v.late_rows, v.problems, v.undated_rows, "
+        "v.suspect_since, v.suspect_rows FROM connections c LEFT JOIN coverage v USING (connection)",
     ),
 }
-
-
-def create_views(db: Database) -> None:
-    """The views people start from; made again at every publish, so that a newer onepipe's are in place at once."""
-    meanings = {column.name: column.meaning for column in OPPORTUNITY}
-    for name, (comment, query) in VIEWS.items():
-        db.run(f"CREATE OR REPLACE VIEW {name} AS {query}")
-        db.run(f"COMMENT ON VIEW {name} IS {literal(comment)}")
-        for column in db.names(f"SELECT * FROM {name}"):
-            meaning = meanings.get(column) or FRESHNESS.get(column) or ""
-            db.run(f"COMMENT ON COLUMN {name}.{quoted(column)} IS {literal(meaning)}")
-
-
-def _columns(columns: tuple[Column, ...]) -> str:
-    return ", ".join(f"{quoted(column.name)} {column.type}" for column in columns)
-
-
-def _comment(db: Database, kind: str, name: str, comment: str, columns: tuple[Column, ...]) -> None:
-    db.run(f"COMMENT ON {kind} {name} IS {literal(comment)}")
-    for column in columns:
-        db.run(f"COMMENT ON COLUMN {name}.{quoted(column.name)} IS {literal(column.meaning)}")
 
 
 def quoted(name: str) -> str:

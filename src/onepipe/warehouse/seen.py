@@ -6,6 +6,12 @@ from datetime import datetime
 from onepipe.warehouse.database import Database
 from onepipe.warehouse.instants import as_text
 
+# Live records that the complete read $slice of $connection did not meet, but for those a person left alive.
+MISSING = """SELECT c.source_id, c.payload_seq FROM store.current c
+WHERE c.connection = $connection AND NOT c.is_deleted
+AND c.source_id NOT IN (SELECT source_id FROM store.seen WHERE connection = $connection AND slice = $slice)
+AND c.source_id NOT IN (SELECT source_id FROM store.acknowledged WHERE connection = $connection)"""
+
 
 def note(db: Database, connection: str, name: str) -> None:
     """Note which ids a complete read has met so far (those of the landing just done)."""
@@ -18,12 +24,13 @@ def forget(db: Database, connection: str, name: str) -> None:
 
 
 def missing(db: Database, connection: str, name: str) -> list[tuple[str, bytes]]:
-    """Live records that the complete read just ended did not meet: (source_id, newest payload)."""
+    """Live records that the complete read just ended did not meet: (source_id, newest payload).
+
+    Those never asked for by id first, then those asked for longest ago.
+    """
     rows = db.run(
-        "SELECT c.source_id, r.payload FROM store.current c JOIN store.raw r ON r.seq = c.payload_seq "
-        "LEFT JOIN store.unlisted u ON u.connection = c.connection AND u.source_id = c.source_id "
-        "WHERE c.connection = $connection AND NOT c.is_deleted AND c.source_id NOT IN "
-        "(SELECT source_id FROM store.seen WHERE connection = $connection AND slice = $slice) "
+        f"SELECT c.source_id, r.payload FROM ({MISSING}) c JOIN store.raw r ON r.seq = c.payload_seq "
+        "LEFT JOIN store.unlisted u ON u.connection = $connection AND u.source_id = c.source_id "
         "ORDER BY u.asked_at NULLS FIRST, c.source_id",
         {"connection": connection, "slice": name},
     )
@@ -41,8 +48,27 @@ def witnesses(db: Database, connection: str, name: str) -> list[tuple[str, bytes
     return [(source_id, payload.encode()) for source_id, payload in rows]
 
 
-def end(db: Database, connection: str, unlisted: Sequence[str], now: datetime) -> None:
-    """Forget what was seen; keep which live records no list shows (archived ones), and when they were asked for."""
-    db.run("DELETE FROM store.seen WHERE connection = ?", [connection])
+def left_alive(db: Database, connection: str) -> int:
+    """How many live records a person left alive: no sweep judges them, nor are they known to be listed."""
+    return int(db.one("SELECT count(*) FROM store.acknowledged WHERE connection = ?", [connection]))
+
+
+def end(db: Database, connection: str, name: str, asked: Sequence[str], now: datetime) -> None:
+    """Forget what was seen; keep which live records no list shows (archived ones), and when each was asked for.
+
+    Called after the dead were marked; `asked` were asked for by id just now.
+    """
+    db.run(
+        "CREATE OR REPLACE TEMP TABLE unlisted AS SELECT c.source_id, CASE WHEN c.source_id IN "
+        f"(SELECT unnest($asked::VARCHAR[])) THEN $now::TIMESTAMPTZ ELSE u.asked_at END AS asked_at FROM ({MISSING}) c "
+        "LEFT JOIN store.unlisted u ON u.connection = $connection AND u.source_id = c.source_id",
+        {"connection": connection, "slice": name, "asked": list(asked), "now": as_text(now)},
+    )
     db.run("DELETE FROM store.unlisted WHERE connection = ?", [connection])
-    db.fill("store.unlisted", [(connection, source_id, as_text(now)) for source_id in unlisted])
+    db.run("INSERT INTO store.unlisted SELECT ?, source_id, asked_at FROM unlisted", [connection])
+    drop(db, connection)
+
+
+def drop(db: Database, connection: str) -> None:
+    """Forget what was seen."""
+    db.run("DELETE FROM store.seen WHERE connection = ?", [connection])

@@ -8,7 +8,8 @@ import duckdb
 
 from onepipe.errors import ConfigError, OnepipeError
 from onepipe.warehouse.database import Database, reading
-from onepipe.warehouse.schema import PRODUCT, create_views, quoted
+from onepipe.warehouse.layout import create_views
+from onepipe.warehouse.schema import PRODUCT, quoted
 
 
 @dataclass(frozen=True, slots=True)

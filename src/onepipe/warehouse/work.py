@@ -4,11 +4,14 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import RLock
 
 from onepipe import __version__
-from onepipe.errors import ConfigError
-from onepipe.warehouse import schema
-from onepipe.warehouse.database import Database, reading, writing
+from onepipe.errors import ConfigError, DiskTrouble
+from onepipe.warehouse import layout
+from onepipe.warehouse.database import Database, Engine, reading
+from onepipe.warehouse.files import copied
+from onepipe.warehouse.schema import SCHEMA_VERSION
 
 Lock = Callable[[], AbstractContextManager[None]]
 
@@ -23,6 +26,13 @@ class Warehouse:
         self.path = state / "work.duckdb"
         self.spool = state / "spool"
         self.lock = lock
+        self._engine = Engine()
+        self._turn = RLock()
+
+    def rest(self) -> None:
+        """Give back the memory of the engine that opens the file; the next use starts another one."""
+        with self._turn:
+            self._engine.close()
 
     @contextmanager
     def commit(self, run_id: str) -> Iterator[Database]:
@@ -42,20 +52,42 @@ class Warehouse:
 
     @contextmanager
     def opened(self) -> Iterator[Database]:
-        """The work file, made where there is none; the caller holds the lock."""
-        new = not self.path.exists()
-        with writing(self.path) as db:
-            if new:
-                schema.create(db, __version__)
-            refuse_newer(db.one("SELECT schema_version FROM store.meta"), self.path)
-            yield db
+        """The work file, made where there is none, brought up where an older onepipe made it; the caller has the lock.
+
+        Raises ConfigError for a file that a newer onepipe wrote.
+        """
+        with self._turn:
+            with self._engine.writing(self.path) as db:
+                if not db.one("SELECT count(*) FROM duckdb_tables() WHERE database_name = 'work'"):
+                    layout.create(db, __version__)
+                version = db.one("SELECT schema_version FROM store.meta")
+                refuse_newer(version, self.path)
+                if version == SCHEMA_VERSION:
+                    yield db
+                    return
+            self._bring_up(version)
+            with self._engine.writing(self.path) as db:
+                yield db
+
+    def _bring_up(self, version: int) -> None:
+        """Migrate the file, which is closed; a copy of the older one is kept beside it."""
+        kept = self.path.with_suffix(f".v{version}.duckdb")
+        try:
+            copied(self.path, kept)
+        except OSError as error:
+            raise DiskTrouble(
+                f"no copy of {self.path} could be kept before bringing it up to this version: {error}; it is unchanged",
+                "free some space there and run again",
+            ) from error
+        with self._engine.writing(self.path) as db:
+            layout.migrate(db)
 
 
 def refuse_newer(version: int, path: Path) -> None:
     """Raise ConfigError for a file that a newer onepipe wrote."""
-    if version > schema.SCHEMA_VERSION:
+    if version > SCHEMA_VERSION:
         raise ConfigError(
-            f"{path} was written by a newer onepipe (schema {version}, this one knows {schema.SCHEMA_VERSION}); "
+            f"{path} was written by a newer onepipe (schema {version}, this one knows {SCHEMA_VERSION}); "
             "nothing was changed",
             "install that version, or point `state:` and `warehouse:` elsewhere",
         )

@@ -1,0 +1,73 @@
+"""Which columns a field of a CRM is read into, by the mapping that was applied: what drift means for the tables."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from onepipe.mapping import MappedField, Mapping, load_mapping
+from onepipe.mapping.form import Source, StageRules
+from onepipe.warehouse.database import Database
+
+RECORD = "opportunity"
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """One column that reads a field: `alone` where nothing else fills it. `whole`: with all that is below the field."""
+
+    column: str
+    resource: str
+    steps: tuple[str, ...]
+    whole: bool
+    alone: bool
+
+
+def uses(db: Database) -> dict[str, list[Use]]:
+    """For each connection what the mapping reads that its rows are read with."""
+    return {name: list(_uses(_loaded(text))) for name, text in db.run("SELECT connection, text FROM store.mappings")}
+
+
+def reading(known: Sequence[Use], resource: str, steps: tuple[str, ...]) -> list[Use]:
+    """Those of `known` that read a field, something in it, or all that it belongs to; each column once."""
+    found = {
+        use.column: use
+        for use in known
+        if use.resource == resource
+        and (use.steps[: len(steps)] == steps or (use.whole and steps[: len(use.steps)] == use.steps))
+    }
+    return list(found.values())
+
+
+def _loaded(text: str) -> Mapping:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "applied.yaml"
+        path.write_text(text, encoding="utf-8")
+        return load_mapping(path)
+
+
+def _uses(mapping: Mapping) -> Iterator[Use]:
+    yield Use("source_id", RECORD, mapping.key.steps, False, True)
+    for name, one in mapping.fields.items():
+        for source in one.read():
+            yield _use(name, one, source, RECORD, ())
+    for resource, rules in mapping.reference.items():
+        for name, one in rules.fields.items():
+            for source in one.sources:
+                yield _use(f"stages.{name}", one, source, resource, _each(rules, source))
+
+
+def _each(rules: StageRules, source: Source) -> tuple[str, ...]:
+    """Where the records stand that stages are made of."""
+    return (*rules.each.steps, "[]") if rules.each and source.root == "" else ()
+
+
+def _use(column: str, one: MappedField, source: Source, resource: str, above: tuple[str, ...]) -> Use:
+    alone = one.sources == (source,) and one.default is None
+    whole = one.type == "JSON" or (source.is_list and not source.item)
+    steps = source.steps
+    if source.root == "@":  # @tag[].name: the list itself is the detail's answer
+        resource, steps = steps[0], steps[1:]
+    if source.is_list and (source.item or source.root == "@"):
+        steps = (*steps, "[]", *([source.item] if source.item else []))
+    return Use(column, resource, (*above, *steps) if source.root != "$" else above, whole, alone)
