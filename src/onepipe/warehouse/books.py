@@ -1,4 +1,4 @@
-"""The books the engine keeps in the warehouse: bindings, slices, coverage, runs, mappings, fences.
+"""The books the engine keeps in the warehouse: slices, labels, runs, mappings, fences.
 
 Every function runs inside the caller's transaction, so that the books change together with the rows they tell of.
 Instants go in and out as aware datetimes in UTC; inside they are TIMESTAMPTZ.
@@ -10,10 +10,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from onepipe.errors import ConfigError, LeaseHeld
+from onepipe.errors import LeaseHeld
 from onepipe.report import Counts
 from onepipe.warehouse.database import Database
 from onepipe.warehouse.instants import as_text, iso, moment
+
+# A sweep that was not believed counts here: the next one is due an interval later, or when somebody asks for it.
+LAST_SWEEP = """greatest(last_sweep_at,
+(SELECT max(found_at) FROM store.suspects s WHERE s.connection = coverage.connection))"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,39 +56,17 @@ class Standing:
     distrust: frozenset[str]
 
 
-def bind(db: Database, connection: str, connector: str, base_url: str, now: datetime) -> None:
-    """Tie a name to its account on its first run. Raises ConfigError where it belongs to another one."""
-    rows = db.run("SELECT connector, base_url FROM connections WHERE connection = ?", [connection])
-    if not rows:
-        db.run(
-            "INSERT INTO connections (connection, connector, base_url, state, first_run_at) "
-            "VALUES (?, ?, ?, 'active', ?)",
-            [connection, connector, base_url, as_text(now)],
-        )
-        db.run("INSERT INTO coverage (connection, resource, open_slices) VALUES (?, 'opportunity', 0)", [connection])
-    elif rows[0] != (connector, base_url):
-        raise ConfigError(
-            f"the name {connection} belongs to {rows[0][0]} at {rows[0][1]}, and config.yaml now says "
-            f"{connector} at {base_url}; nothing was read or changed",
-            "give the other account a name of its own in config.yaml: a name stays with its account",
-        )
-
-
-def bound(db: Database) -> dict[str, tuple[str, str]]:
-    """Every name that was ever bound: its connector and base_url."""
-    return {row[0]: (row[1], row[2]) for row in db.run("SELECT connection, connector, base_url FROM connections")}
-
-
 def standing(db: Database, connection: str) -> Standing:
     """Where a connection stands."""
     rows = db.run(
-        f"SELECT {iso('complete_through')}, {iso('last_sweep_at')}, source_count FROM coverage "
+        f"SELECT {iso('complete_through')}, {iso(LAST_SWEEP)}, source_count FROM coverage "
         "WHERE connection = ? AND resource = 'opportunity'",
         [connection],
     )
     cursor, sweep, source_count = rows[0] if rows else (None, None, None)
     live, listed = db.run(
         "SELECT count(*), count(*) FILTER (WHERE source_id NOT IN (SELECT source_id FROM store.unlisted "
+        "WHERE connection = $connection UNION ALL SELECT source_id FROM store.acknowledged "
         "WHERE connection = $connection)) FROM store.current WHERE connection = $connection AND NOT is_deleted",
         {"connection": connection},
     )[0]

@@ -136,6 +136,11 @@ TABLES: dict[str, tuple[str, tuple[Column, ...]]] = {
 FRESHNESS = {
     **{column.name: column.meaning for column in (*TABLES["coverage"][1], *TABLES["connections"][1])},
     "behind": "How long ago that was",
+    "half_within": "Seconds within which half of the late rows were visible",
+    "nearly_all_within": "Seconds within which 99 of 100 late rows were visible",
+    "all_within": "Seconds after which the last one was visible",
+    "last_seen_at": "When the newest late row came",
+    "proposed_overlap": "One and a half times that, for `overlap:` in config.yaml",
     "failing_since": "Since when runs have failed; NULL when the last one did not",
 }
 
@@ -182,6 +187,12 @@ VIEWS = {
         "c.last_success_at, v.last_sweep_at, v.details_through, v.live_count, v.source_count, v.open_slices, "
         "v.oldest_failure_at AS failing_since, v.resource, v.details_owed, v.late_rows, v.problems, v.undated_rows, "
         "v.suspect_since, v.suspect_rows FROM connections c LEFT JOIN coverage v USING (connection)",
+    ),
+    "lateness": (
+        "How long after their own time rows came to be seen, and the overlap that would have been long enough",
+        "SELECT connection, count(*) AS late_rows, quantile_disc(late_by, 0.5) AS half_within, "
+        "quantile_disc(late_by, 0.99) AS nearly_all_within, max(late_by) AS all_within, max(seen_at) AS last_seen_at, "
+        "to_minutes(1 + max(late_by) * 3 // 120) AS proposed_overlap FROM late_rows WHERE kind = 'late' GROUP BY 1",
     ),
 }
 

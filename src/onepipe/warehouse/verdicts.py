@@ -38,7 +38,13 @@ class Suspected:
 
 
 def suspect(
-    db: Database, connection: str, read: str, found: Mapping[str, str], answered: Sequence[str], reason: str, now: datetime
+    db: Database,
+    connection: str,
+    read: str,
+    found: Mapping[str, str],
+    answered: Sequence[str],
+    reason: str,
+    now: datetime,
 ) -> int:
     """Write down what the complete read `read` did not meet, in place of an earlier finding; how many records.
 
