@@ -5,7 +5,7 @@
 Records of about 1 KB, pages of up to 100, the envelope and the filter `updated_after` of Tactile's own list. What
 stands before the path chooses: `/rows/10000/ms/100/opportunities` is a list of the first 10,000 records, each answer
 of which takes 100 ms. `/rows/10000/change?records=1000` gives 1,000 of those, evenly spread, a new stamp and cost;
-`/reset` takes all changes back. Row counts are multiples of 100. There is no `list_all`, as in early accounts: such a
+`/reset` takes all changes back. `/fail/5/opportunities` fails on 5 of 100 requests. Row counts are multiples of 100. There is no `list_all`, as in early accounts: such a
 path answers Tactile's HTML login page.
 """
 
@@ -105,16 +105,19 @@ class Account:
 
     def __init__(self, records: Records) -> None:
         self.records = records
+        self.chance = random.Random(11)
 
-    def answer(self, target: str) -> tuple[bytes, str, float]:
-        """The body, its content type, and the seconds to wait before it is sent."""
+    def answer(self, target: str) -> tuple[bytes | None, str, float]:
+        """The body, its content type, and the seconds to wait before it is sent; None where the request fails."""
         asked = urlsplit(target)
         steps = asked.path.strip("/").split("/")
         query = dict(parse_qsl(asked.query))
         chosen: dict[str, int] = {}
-        while len(steps) > 1 and steps[0] in ("rows", "ms"):
+        while len(steps) > 1 and steps[0] in ("account", "rows", "ms", "fail"):
             chosen[steps[0]] = int(steps[1])
             steps = steps[2:]
+        if self.chance.random() * 100 < chosen.get("fail", 0):
+            return None, "text/plain", chosen.get("ms", 0) / 1000
         rows = min(chosen.get("rows", self.records.rows), self.records.rows)
         body, kind = self._body("/".join(steps), query, rows), "application/json"
         return (LOGIN, "text/html", 0.0) if body is None else (body, kind, chosen.get("ms", 0) / 1000)
@@ -162,7 +165,9 @@ class Connection(asyncio.Protocol):
             return
         self.unread = rest
         body, kind, wait = self.account.answer(head.split(b" ", 2)[1].decode())
-        lines = f"HTTP/1.1 200 OK\r\nDate: {formatdate(usegmt=True)}\r\nContent-Type: {kind}\r\n"
+        status = "200 OK" if body is not None else "503 Service Unavailable"
+        body = body or b""
+        lines = f"HTTP/1.1 {status}\r\nDate: {formatdate(usegmt=True)}\r\nContent-Type: {kind}\r\n"
         answer = f"{lines}Content-Length: {len(body)}\r\n\r\n".encode() + body
         if wait:
             asyncio.get_running_loop().call_later(wait, self.transport.write, answer)

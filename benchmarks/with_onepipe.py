@@ -13,11 +13,12 @@ from onepipe.warehouse.work import published
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("config", type=Path)
+    parser.add_argument("connections", nargs="*")
     asked = parser.parse_args()
     logs.configure(level="error")
     with Project(asked.config, command="onepipe sync") as project:
         began = time.perf_counter()
-        report = sync(project)
+        report = sync(project, asked.connections)
         seconds = time.perf_counter() - began
         if report.status != "complete":
             raise SystemExit(json.dumps(report.document()))

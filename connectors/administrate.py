@@ -23,6 +23,7 @@ from onepipe.connector import (
     Http,
     Open,
     Page,
+    Quota,
     Record,
     Token,
     Window,
@@ -33,13 +34,12 @@ from onepipe.connector import (
     part,
     read,
     rows,
-    utc,
 )
 
 OPPORTUNITIES = "/api/v2.5/crm/opportunities"
 STEPS = "/api/v2.5/crm/opportunity_steps"
 TEMPLATES = "/api/v2.5/system/document_templates"
-STAMP = "%Y-%m-%dT%H:%M:%SZ"
+FILTER = ("updated_at__ge", "updated_at__le")
 
 
 class Administrate(Connector):
@@ -55,7 +55,7 @@ class Administrate(Connector):
         stamp="updated_at",
         filter="range",
         order="id",
-        quota=(6000, 300),
+        quota=(Quota(6000, 300, "address"),),
         drifting=("age",),
         reference=("steps",),
     )
@@ -64,13 +64,14 @@ class Administrate(Connector):
         user, password = self.credentials["username"], self.credentials["password"]
         return door(auth=(user, password), headers={"Accept": "application/json"})
 
-    def count(self) -> int | None:
-        return self.http.get(OPPORTUNITIES, _order="id", _limit=1).number("X-Pagination-Total")
+    def count(self, window: Window | None = None) -> int | None:
+        bounds = (window or Window()).bounds(*FILTER)
+        return self.http.get(OPPORTUNITIES, _order="id", _limit=1, **bounds).number("X-Pagination-Total")
 
     def pull(self, resource: str, window: Window) -> Iterator[Page]:
         if resource == "steps":
             return self._steps()
-        bounds = {"updated_at__ge": utc(window.since, STAMP), "updated_at__le": utc(window.until, STAMP)}
+        bounds = window.bounds(*FILTER)
         if "order" in window.distrust:
             return self._numbered(OPPORTUNITIES, window.resume, **bounds)
         return by_key(lambda last: self._after(last, **bounds), window.resume)

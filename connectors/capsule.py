@@ -25,6 +25,7 @@ from onepipe.connector import (
     Http,
     Open,
     Page,
+    Quota,
     Record,
     Token,
     Window,
@@ -55,7 +56,7 @@ class Capsule(Connector):
         page_size=100,
         stamp="updatedOn",
         filter="since",
-        quota=(4000, 3600),
+        quota=(Quota(4000, 3600),),
         reference=("milestones",),
         details=("tag", "customfield"),
         settings={"details": "false leaves tags and custom fields out (two requests per changed opportunity)"},
@@ -64,7 +65,7 @@ class Capsule(Connector):
     def open(self, door: Open) -> Http:
         return door(auth=(self.credentials["token"], "x"), headers={"Accept": "application/xml"})
 
-    def count(self) -> int | None:
+    def count(self, window: Window | None = None) -> int | None:
         self.http.get(OPPORTUNITIES, start=0, limit=1)
         return None
 

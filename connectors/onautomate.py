@@ -29,6 +29,7 @@ from onepipe.connector import (
     Open,
     Page,
     PagingLoop,
+    Quota,
     Record,
     Token,
     Window,
@@ -59,7 +60,7 @@ class OnAutomate(Connector):
         stamp="updatedAt",
         filter="none",
         resolution=timedelta(milliseconds=1),
-        quota=(100, 10),
+        quota=(Quota(100, 10), Quota(200_000, 86_400)),
         reference=("pipelines",),
     )
 
@@ -67,7 +68,7 @@ class OnAutomate(Connector):
         key = self.credentials["api_key"]
         return door(headers={"Authorization": f"Bearer {key}", "Accept": "application/json"}, check=_check)
 
-    def count(self) -> int | None:
+    def count(self, window: Window | None = None) -> int | None:
         self._pipelines()
         return None
 

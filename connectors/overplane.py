@@ -57,7 +57,7 @@ class Overplane(Connector):
     def open(self, door: Open) -> Http:
         return door(headers={"Authorization": f"Bearer {self.credentials['api_key']}", "Accept": "application/json"})
 
-    def count(self) -> int | None:
+    def count(self, window: Window | None = None) -> int | None:
         return self._page(OPPORTUNITIES, 0, limit=1).total
 
     def pull(self, resource: str, window: Window) -> Iterator[Page]:

@@ -38,11 +38,10 @@ from onepipe.connector import (
     part,
     read,
     rows,
-    utc,
 )
 
 OPPORTUNITIES = "/opportunities"
-STAMP = "%Y-%m-%dT%H:%M:%SZ"
+FILTER = ("updated_after", "updated_before")
 
 
 class Refusal(BadPayload):
@@ -71,8 +70,9 @@ class Tactile(Connector):
     def open(self, door: Open) -> Http:
         return door(query={"api_token": self.credentials["api_token"]}, check=_check)
 
-    def count(self) -> int | None:
-        return json_page(self.http.get(OPPORTUNITIES, limit=1).content, "opportunities", total="total").total
+    def count(self, window: Window | None = None) -> int | None:
+        answer = self.http.get(OPPORTUNITIES, limit=1, **(window or Window()).bounds(*FILTER))
+        return json_page(answer.content, "opportunities", total="total").total
 
     def pull(self, resource: str, window: Window) -> Iterator[Page]:
         return self._options() if resource == "options" else self._opportunities(window)
@@ -122,35 +122,41 @@ class Tactile(Connector):
         return self.http.get(f"{OPPORTUNITIES}/options", gone=True)
 
     def _opportunities(self, window: Window) -> Iterator[Page]:
-        bounds = {"updated_after": utc(window.since, STAMP), "updated_before": utc(window.until, STAMP)}
+        bounds = window.bounds(*FILTER)
         seen: set[str] = set()
         for page in self._numbered(OPPORTUNITIES, window.resume, **bounds):
             seen.update(record.id for record in page.records)
             yield page
-        hidden = {brief.id for brief in self._unlisted(bounds) if self._wanted(brief, window.since)}
+        hidden = {brief.id for brief in self._unlisted(window, bounds) if self._wanted(brief, window)}
         if window.resume and hidden - seen:  # what stood on the pages before is not known here
             seen.update(record.id for page in self._numbered(OPPORTUNITIES, **bounds) for record in page.records)
         for record_id in sorted(hidden - seen):
             with suppress(Gone):
                 yield Page([self.get(record_id, None)])
 
-    def _wanted(self, brief: Record, since: datetime | None) -> bool:
-        """Whatever has changed since; in a full scan, what was archived before only with the setting."""
-        if not since:
+    def _wanted(self, brief: Record, window: Window) -> bool:
+        """Whatever has changed since; of the history, what was archived before only with the setting."""
+        if not window.since or window.history:
             return bool(self.settings.get("archived")) or not json_facts(brief.payload, "archived")[0]
         with suppress(ValueError, TypeError):  # a stamp that cannot be read is no reason to miss its row
-            return datetime.fromisoformat(brief.stamp or "") >= since
+            return datetime.fromisoformat(brief.stamp or "") >= window.since
         return True
 
-    def _unlisted(self, bounds: dict[str, Any]) -> Iterator[Record]:
+    def _unlisted(self, window: Window, bounds: dict[str, Any]) -> Iterator[Record]:
         """Brief rows of what the main list may leave out, as far as this account has lists that tell."""
-        try:
-            answer = self.http.get(f"{OPPORTUNITIES}/list_all", gone=True, **bounds)
-            yield from json_page(answer.content, "opportunities", stamp="lastupdated").records
-        except MISSING:
-            for path in (f"{OPPORTUNITIES}/recently_won", f"{OPPORTUNITIES}/recently_lost"):
-                with suppress(*MISSING):
-                    yield from (record for page in self._numbered(path, **bounds) for record in page.records)
+        known = window.distrust if window.since else ()  # a complete read asks again for what was missing
+        for name in ("list_all", "recently_won", "recently_lost"):
+            path = f"{OPPORTUNITIES}/{name}"
+            try:
+                if f"no {name}" in known:
+                    raise Gone(name)
+                if name == "list_all":
+                    answer = self.http.get(path, gone=True, **bounds)
+                    yield from json_page(answer.content, "opportunities", stamp="lastupdated").records
+                    return
+                yield from (record for page in self._numbered(path, **bounds) for record in page.records)
+            except MISSING:
+                self.lacks.add(f"no {name}")
 
     def _options(self) -> Iterator[Page]:
         with suppress(*MISSING):

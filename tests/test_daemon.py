@@ -15,6 +15,7 @@ import pytest
 
 from onepipe import logs
 from onepipe.config.notation import schedule
+from onepipe.control import Control
 from onepipe.daemon import Publisher, first_run, trigger_of
 from onepipe.errors import DiskTrouble
 from onepipe.sandbox import Sandbox
@@ -236,6 +237,21 @@ def test_a_failing_connection_does_not_stop_the_daemon(capsule: tuple[Place, San
         running.wait_for("run ended", status="complete")
         assert 0 == running.stop()
         assert crms["capsule"].credentials["token"] not in running.log.read_text()
+
+
+def test_a_connection_that_is_held_back_runs_when_it_is_time(capsule: tuple[Place, Sandbox]) -> None:
+    """What any process was told to wait for, the daemon waits for, and then it does not wait for the next round."""
+    place, crms = capsule
+    write(place.folder, connection(crms, "capsule", schedule="6h", settings={"details": False}))
+    with Control(place.folder / ".onepipe") as control:
+        control.quotas.allowance("capsule", "capsule").refused(time.time(), 5, "The CRM said to wait", slower=False)
+        until = time.time() + 5
+    with daemon(place) as running:
+        running.wait_for("held back", connection="capsule", why="The CRM said to wait")
+        assert [] == list(crms["capsule"].log)
+        running.wait_for("run ended", status="complete")
+        assert 0 <= time.time() - until < 4
+        assert 0 == running.stop()
 
 
 def wait_for_request(crms: Sandbox) -> None:

@@ -3,14 +3,20 @@
 import ast
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from textwrap import indent
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import typer
 from pydantic import BaseModel
 
+import onepipe.cli.advice as advice
+import onepipe.cli.explain as explain
+import onepipe.cli.standing as standing
+import onepipe.warehouse.drift as drift
+import onepipe.warehouse.ledger as ledger
 from onepipe import errors, fitting, registry
 from onepipe.cli import app, exits
 from onepipe.config import Config, Connection
@@ -94,7 +100,7 @@ def test_the_global_options_are_explained() -> None:
 
 
 TYPED = re.compile(r"(?:`|^(?:#|    )[ #\d.]*)onepipe (?:--config \S+ )?([a-z]+)(?: ([a-z]+))?", re.MULTILINE)
-COMING = {("mapping", "plan"), ("rebind", "")}  # promised, and named in places; README says that they are not there yet
+COMING = {("mapping", "plan")}  # promised, and named in places; README says that they are not there yet
 
 
 def test_no_text_names_a_command_that_is_not_there() -> None:
@@ -114,9 +120,10 @@ def can_be_typed(first: str, second: str) -> bool:
 
 
 def test_every_exit_code_is_explained() -> None:
-    """README has a line for each."""
-    told = {cells[0] for cells in rows(section(page("README.md"), "Keep it running"))}
-    assert {str(code) for code in (0, exits.FAILED, exits.WRONG, exits.BUSY, exits.INTERRUPTED)} <= told
+    """README and docs/operations.md have a line for each."""
+    codes = {str(code) for code in (0, exits.FAILED, exits.WRONG, exits.BUSY, exits.INTERRUPTED)}
+    for text in (section(page("README.md"), "Keep it running"), section(page("docs/operations.md"), "Commands")):
+        assert codes <= {cells[0] for cells in rows(text)}
 
 
 # --- errors, config, connectors, mappings
@@ -134,9 +141,51 @@ def subclasses(one: Kind) -> Iterator[Kind]:
 def test_every_error_kind_is_explained() -> None:
     """docs/operations.md says of each kind what it means and what to do, and of no other."""
     ours = [one for one in subclasses(errors.OnepipeError) if one.__module__ == errors.__name__]
-    text = re.sub(r"\s+", " ", section(page("docs/operations.md"), "Errors"))
-    told = re.findall(r" - \*\*`(\w+)`\*\*: [^*]+ \*Do:\* ", text)
-    assert {one.kind for one in ours} == set(told)
+    told = [cells for cells in rows(section(page("docs/operations.md"), "Errors"))[2:] if all(cells)]
+    assert {f"`{one.kind}`" for one in ours} == {cells[0] for cells in told}
+    assert all(3 == len(cells) for cells in told)
+
+
+STANDINGS: dict[str, dict[str, Any]] = {
+    "complete": {},
+    "failing": {"failing_since": "2026-01-15T10:00:00Z", "error_kind": "auth", "error_message": "refused"},
+    "suspect": {"suspect_since": "2026-01-15T10:00:00Z", "suspect_rows": 12},
+    "held back": {"held_until": "2026-01-15T13:00:00Z", "held_why": "the quota is used up"},
+    "loading": {"complete_through": None, "open_slices": 1},
+    "never run": {"state": "never run", "complete_through": None},
+    "disabled": {"state": "disabled"},
+    "retired": {"state": "retired"},
+}
+
+
+def test_every_state_is_explained_and_says_what_the_docs_say(project: Path) -> None:
+    """docs/operations.md has a row for each state of `status`, with the words it really begins with."""
+    told = {
+        cells[0].strip("`"): cells for cells in rows(section(page("docs/operations.md"), "Status")) if len(cells) == 4
+    }
+    assert set(advice.STATES) == set(STANDINGS) == set(told) - {"state", "---"}
+    loaded = fitting.load(project / "config.yaml")
+    for state, news in STANDINGS.items():
+        known = ledger.unknown("acme", "capsule") | {"state": "active", "complete_through": "2026-01-15T11:55:00Z"}
+        known |= dict.fromkeys(("at_work", "held_until", "held_why", "next_scan_at")) | news
+        one = advice.judged(known, loaded.connections["acme"], datetime(2026, 1, 15, 12, tzinfo=UTC))
+        (said, *_) = [*advice.sentences(one, loaded), ""]
+        assert (state, True) == (one["state"], said.startswith(told[state][1].strip("`"))), said
+        assert bool(said) == bool(told[state][1])
+
+
+def test_every_heading_of_status_is_explained() -> None:
+    """What stands above a column of `onepipe status`, beyond name, state and deals."""
+    told = " ".join(cells[0] for cells in rows(section(page("docs/operations.md"), "Status")) if len(cells) == 2)
+    headings = [heading.removesuffix(" (UTC)") for heading in standing.STATUS_HEADINGS[2:]]
+    assert [] == [heading for heading in headings if heading not in told]
+
+
+def test_every_kind_of_drift_and_of_late_row_is_explained() -> None:
+    """docs say what each word in a report or a table means."""
+    told = {cells[0] for cells in rows(section(page("docs/operations.md"), "Drift"))}
+    assert {f"`{kind}`" for kind in get_args(drift.Kind)} <= told
+    assert [] == [kind for kind in explain.LATE if f"`{kind}`" not in section(page("docs/warehouse.md"), "late_rows")]
 
 
 @pytest.mark.parametrize("model", [Config, Connection, Reporting, Daemon, Write, FieldRule, Limits])
@@ -162,7 +211,7 @@ def test_every_connector_is_explained(name: str) -> None:
     assert set(made.facts.settings) == set(re.findall(r"`(\w+): \w+`", told[2]))
     assert [credentials] == [cells[1] for cells in rows(page("README.md")) if cells[0] == f"`{name}`"]
     assert made.facts.ends is None or made.facts.ends in page("README.md")
-    quota = f"{made.facts.title.split()[0]} {made.facts.quota[0]:,} " if made.facts.quota else ""
+    quota = f"{made.facts.title.split()[0]} {made.facts.quota[0].requests:,} " if made.facts.quota else ""
     assert quota in re.sub(r"\s+", " ", page("docs/operations.md")).replace("requests ", "")
 
 

@@ -14,7 +14,7 @@ SOURCE = HOUSE / "src" / "onepipe"
 # Lowest first. A room imports only from the steps below its own; rooms on one step are blind to each other.
 STEPS = (
     # words
-    "errors model records excerpt",
+    "errors model records excerpt quotas",
     # tools
     "yamlmarks report decode http paging transform merge logs",
     "config",
@@ -27,9 +27,10 @@ STEPS = (
     # verbs
     "account fitting publish",
     "project pull sweep push",
+    "costs",
     "run remap",
     # doors
-    "sandbox scaffold",
+    "sandbox scaffold decide rebind",
     "daemon demo",
     "cli",
     "__main__",

@@ -35,6 +35,7 @@ from onepipe.errors import (
 from onepipe.http import Answer, Budget, Gate, Http, part
 from onepipe.http.paths import origin
 from onepipe.http.wire import Timeouts, _proxy
+from onepipe.quotas import Quota
 
 TOKEN = "tok+en/with=odd&signs-0123456789"
 PASSWORD = "p4ss word/with+signs"
@@ -467,13 +468,13 @@ def test_a_used_up_limit_is_respected_before_it_is_hit(crm: Crm) -> None:
 def test_the_quota_is_kept(crm: Crm) -> None:
     """In no span as long as the quota's do more requests leave than it allows; a long wait ends the run."""
     clock = Clock()
-    http = door(crm, clock, quota=(3, 10))
+    http = door(crm, clock, quota=[Quota(3, 10)])
     left = []
     for _ in range(8):
         http.get("/x")
         left.append(clock.now - NOON.timestamp())
     assert [0, 0, 0, 10, 10, 10, 20, 20] == left
-    http = door(crm, Clock(), quota=(2, 3600))
+    http = door(crm, Clock(), quota=[Quota(2, 3600)])
     http.get("/x"), http.get("/x")
     with pytest.raises(RateLimited, match="quota is used up") as caught:
         http.get("/x")
@@ -492,7 +493,7 @@ def test_a_budget_is_not_overspent(crm: Crm) -> None:
 
 def test_threads_share_quota_and_count(crm: Crm) -> None:
     """Eight threads at one door count every request and keep its quota together."""
-    http = Http(crm.url, quota=(40, 0.5))
+    http = Http(crm.url, quota=[Quota(40, 1)])
     began = time.monotonic()
     threads = [threading.Thread(target=lambda: [http.get("/x") for _ in range(6)]) for _ in range(8)]
     for thread in threads:
@@ -500,7 +501,7 @@ def test_threads_share_quota_and_count(crm: Crm) -> None:
     for thread in threads:
         thread.join()
     assert (48, 48) == (http.requests, len(crm.seen))
-    assert time.monotonic() - began >= 0.5
+    assert time.monotonic() - began >= 1
 
 
 # Refusals

@@ -12,11 +12,12 @@ from onepipe import registry
 from onepipe.compile import select, stages
 from onepipe.config import Config, Connection
 from onepipe.connector import Connector, Facts
-from onepipe.control import Credential, Lease
-from onepipe.decode import long_numbers_quoted
+from onepipe.control import Allowance, Credential, Lease, Quotas
+from onepipe.decode import plain_json
 from onepipe.decode.content import same_content
 from onepipe.http import Budget, Gate, Http
 from onepipe.mapping import Mapping, load_mapping
+from onepipe.quotas import duration, lasting
 from onepipe.transform import macros
 from onepipe.warehouse import books
 from onepipe.warehouse.database import Database
@@ -32,7 +33,10 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True, kw_only=True)
 class Account:
-    """A connection at work. `now` is our clock; `lease` what allows it to commit; `credential` whose sight it has."""
+    """A connection at work. `now` is our clock; `lease` what allows it to commit; `credential` whose sight it has.
+
+    `allowance` is its place in the quota ledger, if there is one; `share` is how much of each quota is ours.
+    """
 
     name: str
     connector: Connector
@@ -42,6 +46,8 @@ class Account:
     sweep: timedelta
     lease: Lease | None = None
     credential: Credential | None = None
+    allowance: Allowance | None = None
+    share: float = 1.0
     now: Clock = field(default=utc_now)
 
     @property
@@ -57,8 +63,7 @@ class Account:
     @property
     def rate(self) -> float:
         """Requests a second that may be sent in the long run; 1 where the CRM documents no quota."""
-        quota = self.facts.quota
-        return quota[0] / quota[1] / 2 if quota else 1.0
+        return lasting(self.facts.quota, self.share) or 1.0
 
     def fence(self, db: Database) -> None:
         """Refuse to commit when the lease went to another process. Raises LeaseHeld."""
@@ -80,6 +85,11 @@ class Account:
         instant = self.instant(stamp)
         return instant is not None and instant < moment
 
+    def after(self, stamp: str | None, moment: datetime) -> bool:
+        """Whether a record's stamp is a readable instant later than `moment`."""
+        instant = self.instant(stamp)
+        return instant is not None and instant > moment
+
     def instant(self, stamp: str | None) -> datetime | None:
         """A stamp as an instant in UTC; None where it is not one."""
         if not stamp:
@@ -95,8 +105,7 @@ class Account:
         if rows is None:
             return None, None, None
         requests = -(-rows // self.facts.page_size) + rows * len(self.reading.details)
-        quota = self.facts.quota
-        return rows, requests, max(0, requests - quota[0]) / quota[0] * quota[1] if quota else None
+        return rows, requests, duration(requests, self.facts.quota, self.share)
 
 
 def open_account(
@@ -107,11 +116,13 @@ def open_account(
     budget: Budget | None = None,
     lease: Lease | None = None,
     credential: Credential | None = None,
+    quotas: Quotas | None = None,
     now: Clock = utc_now,
     sleep: Callable[[float], object] = time.sleep,
 ) -> Account:
-    """Open a connection. Raises ConfigError."""
-    connector = open_connector(config, connection, budget=budget, now=now, sleep=sleep)
+    """Open a connection; its requests are counted in `quotas`, where given. Raises ConfigError."""
+    allowed = allowance(config, connection, quotas, now) if quotas else None
+    connector = open_connector(config, connection, budget=budget, ledger=allowed, now=now, sleep=sleep)
     staged = {name: sql for name in _resources(connector) if (sql := stages(mapping, name))}
     asked = connection.settings.get("details", True) is not False
     reading = Reading(
@@ -123,7 +134,7 @@ def open_account(
         version=mapping.version,
         macros=tuple(macros(" ".join([select(mapping), *staged.values()]))),
         select=select(mapping),
-        exact=long_numbers_quoted,
+        exact=plain_json,
         same=partial(same_content, apart=connector.facts.drifting),
         stages=staged,
         mapped_details=mapping.details,
@@ -139,6 +150,8 @@ def open_account(
         sweep=connection.sweep,
         lease=lease,
         credential=credential,
+        allowance=allowed,
+        share=1 - connection.reserve,
         now=now,
     )
 
@@ -148,6 +161,7 @@ def open_connector(
     connection: Connection,
     *,
     budget: Budget | None = None,
+    ledger: Allowance | None = None,
     now: Clock = utc_now,
     sleep: Callable[[float], object] = time.sleep,
 ) -> Connector:
@@ -162,6 +176,7 @@ def open_connector(
             gate=Gate(writing_paths=made.facts.writing_paths),
             budget=budget,
             quota=made.facts.quota,
+            ledger=ledger,
             clock=lambda: now().timestamp(),
             sleep=sleep,
             ends=made.facts.ends,
@@ -170,6 +185,13 @@ def open_connector(
 
     connector.http = connector.open(door)
     return connector
+
+
+def allowance(config: Config, connection: Connection, quotas: Quotas, now: Clock = utc_now) -> Allowance:
+    """A connection's place in the quota ledger. Raises ConfigError."""
+    facts = registry.load(connection.connector, config.folder).facts
+    told = (connection.name, connection.connector, facts.quota, 1 - connection.reserve)
+    return quotas.allowance(*told, clock=lambda: now().timestamp())
 
 
 def account_url(config: Config, connection: Connection) -> str:

@@ -15,6 +15,7 @@ from onepipe.decode import Record, json_facts, json_page, json_record, xml_json,
 from onepipe.errors import AuthRefused, BadPayload, Gone, Incomplete, PagingLoop, RateLimited, Unavailable, UsageError
 from onepipe.http import Answer, Http, part
 from onepipe.paging import Page, Token, by_cursor, by_key, by_offset, by_page, by_part
+from onepipe.quotas import Quota
 
 # All that a connector file needs; it imports nothing else of ours.
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "Open",
     "Page",
     "PagingLoop",
+    "Quota",
     "RateLimited",
     "Record",
     "Token",
@@ -65,8 +67,9 @@ class Facts:
 
     `stamp` is the path of the last-change time inside a record; `filter` says whether a list can be narrowed to
     changes since an instant; `resolution` and `floor` (how far each run reads back at the least) are durations;
-    `quota` is (requests, seconds) where documented; `drifting` names fields that change without a write and so do
-    not count as a change; `reference` and `details` are resources pulled before the list and once per record;
+    `quota` holds a `Quota(requests, seconds, scope)` for each that is documented, scope "account" or "address" (all
+    requests from one address count together); `drifting` names fields that change without a write and so do not
+    count as a change; `reference` and `details` are resources pulled before the list and once per record;
     `prefix` is how all paths begin, such as "/v1": people may or may not write it into base_url;
     `writing_paths` are paths, with `*` for any text, of GETs that write: the gate stops them like any write.
     """
@@ -83,7 +86,7 @@ class Facts:
     order: str | None = None
     resolution: timedelta = timedelta(seconds=1)
     floor: timedelta = timedelta(minutes=2)
-    quota: tuple[int, int] | None = None
+    quota: tuple[Quota, ...] = ()
     drifting: tuple[str, ...] = ()
     reference: tuple[str, ...] = ()
     details: tuple[str, ...] = ()
@@ -96,15 +99,21 @@ class Facts:
 class Window:
     """What one scan asks for. All None and empty: everything, from the beginning.
 
-    `since` (inclusive as far as we need, already widened by the overlap) and `until` are instants in UTC, given only
-    to connectors that can filter; `resume` is the `next` token of the last page that was kept; `distrust` names
-    facts that proved wrong for this account: "filter", "order".
+    `since` and `until` are instants in UTC, given only to connectors that can filter, and already widened so far that
+    strict or inclusive does not matter; `resume` is the `next` token of the last page that was kept; `distrust` names
+    facts that proved wrong for this account: "filter", "order". `history`: the bounds cut a part out of a load of
+    everything; without it, `since` asks for what changed.
     """
 
     since: datetime | None = None
     until: datetime | None = None
     resume: Token = None
     distrust: frozenset[str] = frozenset()
+    history: bool = False
+
+    def bounds(self, since: str, until: str, form: str = "%Y-%m-%dT%H:%M:%SZ") -> dict[str, Any]:
+        """The two instants as query parameters of these names, in UTC and in `form` (strftime)."""
+        return {since: utc(self.since, form), until: utc(self.until, form)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +209,8 @@ class Connector:
     """One account of one CRM.
 
     Required: `facts`, `open`, `count`, `pull`, `get`. Optional: `deleted`, `detail`, `auth`, reads marked with
-    `@read`, and the writing verbs `create`, `update`, `delete`, and actions.
+    `@read`, and the writing verbs `create`, `update`, `delete`, and actions. `lacks` is what this account was seen not
+    to have while it was read, such as "no list_all": later runs are told in `Window.distrust`, until a complete read.
     """
 
     facts: ClassVar[Facts]
@@ -212,13 +222,17 @@ class Connector:
         self.credentials = credentials
         self.settings = settings or {}
         self.http: Http
+        self.lacks: set[str] = set()
 
     def open(self, door: Open) -> Http:
         """Say how requests are authorised: `return door(auth=..., headers=..., query=..., check=...)`."""
         raise NotImplementedError
 
-    def count(self) -> int | None:
-        """Make one cheap request; how many opportunities the credential sees, None where the CRM does not tell."""
+    def count(self, window: Window | None = None) -> int | None:
+        """Make one cheap request; how many opportunities the credential sees, None where the CRM does not tell.
+
+        Where `facts.filter` is "range": how many of them last changed between the window's two instants.
+        """
         raise NotImplementedError
 
     def pull(self, resource: str, window: Window) -> Iterator[Page]:

@@ -18,10 +18,13 @@ from typing import Any
 
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
+from apscheduler.triggers.date import DateTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from onepipe import logs
+from onepipe.account import allowance
 from onepipe.config import Connection, Schedule
+from onepipe.control import Hold
 from onepipe.errors import LeaseHeld, OnepipeError, RateLimited
 from onepipe.project import Project
 from onepipe.publish import guard, publish
@@ -31,6 +34,8 @@ from onepipe.warehouse.work import published
 
 AT_WORK = 8  # connections pulled at once
 DRAIN = 20.0  # seconds that runs may take to end once the daemon is told to
+# Without these a run that is a second late is dropped, and one that is due twice runs twice.
+RULES = {"misfire_grace_time": None, "coalesce": True, "max_instances": 1, "replace_existing": True}
 LAST_PAGE = 3.0  # seconds more that they may take once they are told to end as they are
 REST = 5.0  # seconds between two publishes, so that a change is out within ten
 REST_PER_COPY = 10  # or so many times as long as the last copy took: large warehouses are not copied all day
@@ -78,7 +83,7 @@ class Daemon:
         self._cut = threading.Event()  # those under way end after the page they read
         self._lock = threading.Lock()
         self._running: dict[str, Future[None]] = {}
-        self._held: dict[str, datetime] = {}  # until when a CRM said to leave it alone
+        self._scheduler = BackgroundScheduler(timezone=UTC)
         self._pool = ThreadPoolExecutor(AT_WORK, thread_name_prefix="run")
         self._publisher = Publisher(self._copy)
 
@@ -86,15 +91,15 @@ class Daemon:
         """Work until SIGTERM or SIGINT. Raises LeaseHeld where another daemon is at work, ConfigError."""
         with self._lease(), _signals(self._stopped):
             guard(self._project.warehouse, self._project.config.warehouse)
-            scheduler = self._schedule()
-            scheduler.start()
-            logs.get().info("daemon started", pid=os.getpid(), connections=len(scheduler.get_jobs()))
+            self._schedule()
+            self._scheduler.start()
+            logs.get().info("daemon started", pid=os.getpid(), connections=len(self._scheduler.get_jobs()))
             if self._project.warehouse.path.exists():
                 self._publisher.changed()  # a run that was killed may have committed and not published
             while not self._stop.wait(0.5):
                 if self._publisher.due():
                     self._publisher.publish()
-            scheduler.shutdown(wait=False)
+            self._scheduler.shutdown(wait=False)
             self._end()
 
     @contextmanager
@@ -108,17 +113,15 @@ class Daemon:
         with self._project.control.lease("daemon"):
             yield
 
-    def _schedule(self) -> BackgroundScheduler:
-        scheduler = BackgroundScheduler(timezone=UTC)
+    def _schedule(self) -> None:
         last, now = self._last_successes(), datetime.now(UTC)
         for connection in self._project.config.connections.values():
             if connection.enabled:
-                # Without these a run that is a second late is dropped, and one that is due twice runs twice.
-                rules = {"misfire_grace_time": None, "coalesce": True, "max_instances": 1, "replace_existing": True}
                 first = max(first_run(connection.schedule, last.get(connection.name)) or now, now)
                 trigger = trigger_of(connection.schedule)
-                scheduler.add_job(self._due, trigger, [connection], id=connection.name, next_run_time=first, **rules)
-        return scheduler
+                self._scheduler.add_job(
+                    self._due, trigger, [connection], id=connection.name, next_run_time=first, **RULES
+                )
 
     def _last_successes(self) -> dict[str, datetime]:
         """When each connection was last read whole: a daemon that is restarted goes on with its rhythm."""
@@ -134,13 +137,34 @@ class Daemon:
     def _due(self, connection: Connection) -> None:
         with self._lock:
             before = self._running.get(connection.name)
-            held = self._held.get(connection.name)
+            held = self._held(connection)
             if before and not before.done():
                 logs.get().warning("not started: the run before is still at work", connection=connection.name)
-            elif held and datetime.now(UTC) < held:
-                logs.get().debug("not started: the CRM said to wait", connection=connection.name, until=str(held))
-            elif not self._stop.is_set():
+            elif self._stop.is_set():
+                return
+            elif held:
+                logs.get().info("held back", connection=connection.name, until=str(held.until), why=held.why)
+                self._again(connection, held.until)
+            else:
                 self._running[connection.name] = self._pool.submit(self._work, connection)
+
+    def _held(self, connection: Connection) -> Hold | None:
+        """Until when the ledger says to leave a connection alone, whichever process was told so; None for no hold."""
+        try:
+            allowed = allowance(self._project.config, connection, self._project.control.quotas)
+            held, scan = allowed.held(), allowed.next_scan()
+        except OnepipeError:
+            return None  # the run itself will say what is wrong
+        if scan and (held is None or scan > held.until):
+            return Hold(scan, "this CRM is read whole each time, with no more than our part of its quota")
+        return held
+
+    def _again(self, connection: Connection, at: datetime) -> None:
+        """Run a connection once more at that time, between two runs of its schedule."""
+        if not self._stop.is_set():
+            self._scheduler.add_job(
+                self._due, DateTrigger(at, UTC), [connection], id=f"{connection.name} again", **RULES
+            )
 
     def _work(self, connection: Connection) -> None:
         began = time.monotonic()
@@ -158,7 +182,7 @@ class Daemon:
             for one in report.connections:
                 _tell(one, report.run_id, time.monotonic() - began)
                 if isinstance(one.error, RateLimited) and one.error.until:
-                    self._held[one.connection] = one.error.until
+                    self._again(connection, one.error.until)
         self._publisher.changed()
 
     def _copy(self) -> bool:

@@ -11,13 +11,17 @@ Status = Literal["complete", "partial", "failed", "skipped"]
 
 @dataclass(slots=True)
 class Counts:
-    """What one landing did, in records; `problems` in values."""
+    """What one landing did, in records; `problems` in values.
+
+    `unkept` are records that could not be kept at all, and were not known before; each is in `problems`, too.
+    """
 
     fetched: int = 0
     new: int = 0
     changed: int = 0
     deleted: int = 0
     problems: int = 0
+    unkept: int = 0
 
     @property
     def unchanged(self) -> int:
@@ -31,6 +35,7 @@ class Counts:
         self.changed += other.changed
         self.deleted += other.deleted
         self.problems += other.problems
+        self.unkept += other.unkept
 
 
 @dataclass(slots=True)
@@ -68,6 +73,7 @@ class ConnectionReport:
     status: Status = "complete"
     error: OnepipeError | None = None
     resources: dict[str, ResourceReport] = field(default_factory=dict)
+    notices: list[str] = field(default_factory=list)
 
     def of(self, resource: str) -> ResourceReport:
         """The report of one resource, begun when first asked for."""
@@ -88,6 +94,7 @@ class ConnectionReport:
             "status": self.status,
             "error": described(self.error),
             "resources": [resource.document() for resource in self.resources.values()],
+            "notices": self.notices,
         }
 
 
@@ -135,8 +142,11 @@ class Watch:
     def expects(self, connection: str, rows: int | None, requests: int | None, seconds: float | None) -> None:
         """A first load says what it expects to cost; None for what the CRM does not tell."""
 
+    def slice(self, connection: str, place: int, of: int, loaded: int, expected: int) -> None:
+        """A slice of a backfill begins, the `place`-th of so many; so many rows of `expected` came in those before."""
+
     def page(self, connection: str, resource: str, fetched: int, total: int | None, requests: int) -> None:
-        """A page came in: rows fetched so far of `total`."""
+        """A page came in: rows fetched so far of `total`, in this scan (of a backfill: in this slice)."""
 
     def say(self, connection: str, text: str) -> None:
         """A notice for people."""

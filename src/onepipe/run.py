@@ -11,8 +11,9 @@ from threading import Event
 from typing import Any
 
 from onepipe import logs
-from onepipe.account import account_url, applied_mapping, mapping_path, open_account, open_connector, utc_now
+from onepipe.account import account_url, allowance, applied_mapping, mapping_path, open_account, open_connector, utc_now
 from onepipe.config import Connection
+from onepipe.costs import budgets, plan
 from onepipe.errors import OnepipeError
 from onepipe.http import Budget
 from onepipe.mapping import Mapping, load_mapping
@@ -20,7 +21,7 @@ from onepipe.project import Project
 from onepipe.publish import guard, publish, restore
 from onepipe.pull import Job, Options, pull, unforeseen
 from onepipe.report import ConnectionReport, RunReport, Watch, described
-from onepipe.warehouse import books
+from onepipe.warehouse import bindings, books
 
 __all__ = ["CheckReport", "Options", "Watch", "check", "plan", "publish_now", "sync"]
 
@@ -44,10 +45,11 @@ def sync(
     options, watch, stop = options or Options(), watch or Watch(), stop or Event()
     chosen = project.choose(words)
     run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
-    mappings = _prepare(project, chosen, run_id, watch)
     budget = Budget(options.max_requests) if options.max_requests is not None else None
+    allowed = budgets(project, chosen, options, budget)
+    mappings = _prepare(project, chosen, run_id, watch)
     merger = ThreadPoolExecutor(1, thread_name_prefix="merge")
-    run = _Run(project, run_id, options, watch, stop, budget, merger)
+    run = _Run(project, run_id, options, watch, stop, budget, allowed, merger)
     with merger, ThreadPoolExecutor(SIDE_BY_SIDE, thread_name_prefix="pull") as pool:
         futures = [pool.submit(run.one, connection, mappings.get(connection.name)) for connection in chosen]
         try:
@@ -85,7 +87,7 @@ def _prepare(project: Project, chosen: Sequence[Connection], run_id: str, watch:
     mappings = {}
     with warehouse.commit(run_id) as db:
         for one in enabled:
-            books.bind(db, one.name, one.connector, account_url(config, one), utc_now())
+            bindings.bind(db, one.name, one.connector, account_url(config, one), utc_now())
             kept = books.mapping(db, one.name)
             if kept is None:
                 text = mapping_path(config, one).read_text(encoding="utf-8")
@@ -112,6 +114,7 @@ class _Run:
     watch: Watch
     stop: Event
     budget: Budget | None
+    allowed: dict[str, Budget]
     merger: ThreadPoolExecutor
 
     def one(self, connection: Connection, mapping: Mapping | None) -> ConnectionReport:
@@ -138,9 +141,10 @@ class _Run:
                 config,
                 connection,
                 mapping,
-                budget=self.budget,
+                budget=self.allowed.get(connection.name, self.budget),
                 lease=lease,
                 credential=self.project.control.credential(connection.name, connection.plain_credentials()),
+                quotas=self.project.control.quotas,
                 sleep=self.stop.wait,
             )
             job = Job(account, self.project.warehouse, self.run_id, self.options, self.watch, report, self.stop)
@@ -177,41 +181,11 @@ def check(project: Project, words: Sequence[str] = ()) -> list[CheckReport]:
 def _check(project: Project, connection: Connection) -> CheckReport:
     began = time.monotonic()
     try:
-        connector = open_connector(project.config, connection)
+        allowed = allowance(project.config, connection, project.control.quotas)
+        connector = open_connector(project.config, connection, ledger=allowed)
         with connector.http:
             count, error = connector.count(), None
     except OnepipeError as trouble:
         count, error = None, described(trouble)
     seconds = round(time.monotonic() - began, 3)
     return CheckReport(connection.name, connection.connector, error is None, count, error, seconds)
-
-
-def plan(project: Project, words: Sequence[str], options: Options) -> list[dict[str, Any]]:
-    """What a backfill would cost: rows, requests, share of the quota and time, before anything but a count is asked."""
-    plans = []
-    for connection in (one for one in project.choose(words) if one.enabled):
-        mapping = load_mapping(mapping_path(project.config, connection))
-        account = open_account(project.config, connection, mapping)
-        try:
-            with account.http:
-                rows, requests, seconds = account.cost(account.connector.count())
-            error = None
-        except OnepipeError as trouble:
-            rows = requests = seconds = None
-            error = described(trouble)
-        quota = account.facts.quota
-        plans.append(
-            {
-                "connection": connection.name,
-                "slices": 1,
-                "since": options.since.isoformat() if options.since else None,
-                "until": options.until.isoformat() if options.until else None,
-                "rows": rows,
-                "requests": requests,
-                "quota_share": round(requests / quota[0], 4) if quota and requests is not None else None,
-                "quota": f"{quota[0]} requests in {quota[1]} seconds" if quota else None,
-                "seconds": seconds,
-                "error": error,
-            }
-        )
-    return plans

@@ -93,11 +93,11 @@ class Spool:
             meta.resume = resume
             meta.hi = hi.isoformat() if hi else None
             meta.unreadable += [item[:500].decode(errors="replace") for item in unreadable]
-            if self._due():
-                self.flush()
-                return True
         except OSError as error:
-            raise DiskTrouble(f"the spool in {self.folder} could not be written: {error}", "free some space") from error
+            raise self._trouble(error) from error
+        if self._due():
+            self.flush()
+            return True
         return False
 
     def _write(self, resource: str, records: list[Record], at: str, kind: str) -> Meta:
@@ -144,17 +144,26 @@ class Spool:
         """Put what was added so far in place, durably: an error or a stop then loses nothing that was fetched."""
         if self.file is None or self.meta is None:
             return
-        part = Path(self.file.name)
-        with self.file as file:
-            file.flush()
-            os.fsync(file.fileno())
-        with part.with_suffix(".meta").open("wb") as about:
-            about.write(msgspec.json.encode(self.meta))
-            about.flush()
-            os.fsync(about.fileno())
-        part.rename(part.with_suffix(".rows"))
-        sync_folder(self.folder)
-        self.file = self.meta = None
+        file, meta, part = self.file, self.meta, Path(self.file.name)
+        self.file = self.meta = None  # whatever happens: what cannot be written now is fetched again
+        try:
+            with file:
+                file.flush()
+                os.fsync(file.fileno())
+            with part.with_suffix(".meta").open("wb") as about:
+                about.write(msgspec.json.encode(meta))
+                about.flush()
+                os.fsync(about.fileno())
+            part.rename(part.with_suffix(".rows"))
+            sync_folder(self.folder)
+        except OSError as error:
+            raise self._trouble(error) from error
+
+    def _trouble(self, error: OSError) -> DiskTrouble:
+        return DiskTrouble(
+            f"the spool in {self.folder} could not be written: {error}",
+            "what was committed before is safe; free some space there and run again",
+        )
 
 
 def segments(folder: Path) -> Iterator[Segment]:

@@ -1,9 +1,17 @@
 """`status` and `runs`: what people look at first in the morning."""
 
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import duckdb
 import pytest
 
+import onepipe.cli.advice as advice
+import onepipe.warehouse.ledger as ledger
+from onepipe import config
 from onepipe.control import Control
 from onepipe.sandbox import Sandbox
 from tests.cli.conftest import ROWS
@@ -63,6 +71,208 @@ def test_status_waits_for_nobody(synced: Place) -> None:
     with control, control.lease("connection:capsule"), control.commit_lock():
         assert 0 == synced.run("status").code
         assert 0 == synced.run("runs").code
+
+
+def judged(place: Place, **told: Any) -> tuple[dict[str, Any], list[str]]:
+    """How `status` judges a connection that ran and of which the ledger tells this, and what it says about it."""
+    now = datetime(2026, 1, 15, 12, 0, tzinfo=UTC)
+    standing = ledger.unknown("acme", "capsule") | {"state": "active", "complete_through": "2026-01-15T11:55:00Z"}
+    standing |= dict.fromkeys(("at_work", "held_until", "held_why", "next_scan_at")) | told
+    loaded = config.load(place.config, credentials=False)
+    one = advice.judged(standing, loaded.connections["acme"], now)
+    return one, advice.sentences(one, loaded)
+
+
+@pytest.fixture
+def acme(tmp_path: Path) -> Place:
+    """A project with one connection, acme, on a schedule of its own."""
+    entry = "{connector: capsule, base_url: https://acme.capsulecrm.com, credentials: {token: x}, schedule: 15m}"
+    write(tmp_path, f"  acme: {entry}\n")
+    return Place(tmp_path)
+
+
+FAILING = {"failing_since": "2026-01-15T10:00:00Z", "error_message": "it broke"}
+SUSPECT = {"suspect_since": "2026-01-15T10:00:00Z", "suspect_rows": 12, "suspect_reason": "12 of 40 seem to be gone"}
+
+
+@pytest.mark.parametrize(
+    ("told", "state", "typed"),
+    [
+        ({}, "complete", None),
+        ({"complete_through": None, "open_slices": 1}, "loading", "`onepipe sync acme`"),
+        ({**FAILING, "error_kind": "auth"}, "failing", "`onepipe check acme`"),
+        ({**FAILING, "error_kind": "unavailable"}, "failing", "`onepipe check acme`"),
+        ({**FAILING, "error_kind": "bad_payload"}, "failing", "`onepipe sync acme`"),
+        ({**FAILING, "error_kind": "paging"}, "failing", "`onepipe sync acme`"),
+        ({**FAILING, "error_kind": "config"}, "failing", "`onepipe check acme`"),
+        ({**FAILING, "error_kind": "lease"}, "failing", "`onepipe sync acme --wait 600`"),
+        ({**FAILING, "error_kind": "disk"}, "failing", "`onepipe sync acme`"),
+        ({**FAILING, "error_kind": "internal"}, "failing", "`onepipe --debug sync acme`"),
+        ({**FAILING, "error_kind": "rate_limited"}, "held back", "`onepipe quota`"),
+        ({"held_until": "2026-01-15T13:00:00Z", "held_why": "429"}, "held back", "`onepipe quota`"),
+        ({**FAILING, **SUSPECT, "error_kind": "suspect"}, "suspect", "`onepipe sweep approve acme`"),
+        (SUSPECT, "suspect", "`onepipe sweep discard acme`"),
+        ({**FAILING, **SUSPECT, "error_kind": "auth"}, "failing", "`onepipe sweep show acme`"),
+    ],
+)
+def test_each_state_has_its_word_and_the_command_to_type(
+    acme: Place, told: dict[str, Any], state: str, typed: str | None
+) -> None:
+    """Nobody has to look up what to do; nothing that is not complete is called so."""
+    one, sentences = judged(acme, **told)
+    assert (state, True) == (one["state"], typed is None or typed in " ".join(sentences)), sentences
+
+
+def test_what_is_safe_is_said_of_every_failure(acme: Place) -> None:
+    """The first question of everybody whose run failed."""
+    for kind in ("auth", "unavailable", "bad_payload", "paging", "config", "lease", "disk", "internal", "rate_limited"):
+        _, sentences = judged(acme, **FAILING, error_kind=kind)
+        assert "Everything up to 2026-01-15 11:55 UTC is loaded and safe" in " ".join(sentences), kind
+    assert "Nothing was marked as deleted" in judged(acme, **SUSPECT)[1][0]
+
+
+def test_a_full_disk_is_told_with_what_is_needed_and_what_is_free(acme: Place) -> None:
+    """Three times the work file, counted, not guessed."""
+    (acme.folder / ".onepipe").mkdir()
+    (acme.folder / ".onepipe" / "work.duckdb").write_bytes(b"x" * 4_000_000)
+    text = " ".join(judged(acme, **FAILING, error_kind="disk")[1])
+    assert ("about 12 MB are needed" in text, " are free: make room" in text) == (True, True), text
+
+
+@pytest.mark.parametrize(
+    ("schedule", "command", "hours", "stale"),
+    [
+        ("schedule: 15m", "sync", 0.5, False),
+        ("schedule: 15m", "sync", 1.0, True),
+        ("schedule: 0 6 * * mon-fri", "daemon", 70, False),
+        ("schedule: 0 6 * * mon-fri", "daemon", 80, True),
+        ("schedule: 0 6 1 * *", "daemon", 24 * 30, False),
+        ("enabled: true", "sync", 25, False),  # nobody wrote a schedule, no daemon: once a day is taken for meant
+        ("enabled: true", "sync", 27, True),
+        ("enabled: true", "daemon", 1.0, True),
+        ("enabled: false", "daemon", 1000, False),
+    ],
+)
+def test_stale_is_what_is_older_than_its_schedule_promises(
+    tmp_path: Path, schedule: str, command: str, hours: float, stale: bool
+) -> None:
+    """Twice the interval; over a weekend that cron leaves out, nobody is woken."""
+    write(tmp_path, f"  acme: {{connector: capsule, credentials: {{token: x}}, {schedule}}}\n")
+    through = datetime(2026, 1, 15, 12, 0, tzinfo=UTC) - timedelta(hours=hours)
+    state = "disabled" if "false" in schedule else "active"
+    moment = through.isoformat().replace("+00:00", "Z")
+    one, _ = judged(Place(tmp_path), complete_through=moment, last_command=command, state=state)
+    assert (stale, round(hours * 3600)) == (one["stale"], one["behind_seconds"])
+
+
+def test_late_rows_propose_an_overlap_that_is_longer_than_the_one_there_is(acme: Place) -> None:
+    """Said only as long as it would help."""
+    assert "`overlap: 15m` in config.yaml" in " ".join(judged(acme, late_rows=3, proposed_overlap=900)[1])
+    assert [] == judged(acme, late_rows=3, proposed_overlap=60)[1]
+
+
+def test_json_carries_everything(synced: Place) -> None:
+    """Each part of a connection, sums of all, and the sentences themselves."""
+    told = synced.run("status", "--json").json
+    assert {"complete": 2, "stale": 0, "deals": 2 * ROWS} == told["totals"]
+    assert ["steps"] == [part["resource"] for part in told["connections"][0]["resources"]]
+    assert [[], []] == [one["advice"] for one in told["connections"]]
+    assert set(ledger.KEYS) <= set(told["connections"][0])
+
+
+def test_a_hold_of_the_control_file_is_told_and_nothing_is_made(place: Place) -> None:
+    """Status reads the control file, and makes none; what is held back is said with until when and why."""
+    assert 0 == place.run("status").code
+    assert not (place.folder / ".onepipe").exists()
+    assert 0 == place.run("sync").code
+    with Control(place.folder / ".onepipe") as control:
+        allowance = control.quotas.allowance("capsule", "capsule")
+        allowance.refused(time.time(), 3_600, "the CRM said wait", slower=False)
+    told = {one["connection"]: one for one in place.run("status", "--json").json["connections"]}
+    assert ("held back", "complete") == (told["capsule"]["state"], told["administrate"]["state"])
+    assert "the CRM said wait" == told["capsule"]["held_why"]
+    assert "capsule: held back until " in place.run("status").out
+
+
+def test_who_is_at_work_is_named(synced: Place) -> None:
+    """A long first load is no trouble; status says who reads."""
+    with Control(synced.folder / ".onepipe", command="onepipe sync") as control, control.lease("connection:capsule"):
+        assert "capsule: being read now by onepipe sync (process " in synced.run("status").out
+
+
+Fleet = Callable[[int, int], Place]
+
+
+@pytest.fixture
+def fleet(synced: Place, tmp_path: Path) -> Fleet:
+    """A published warehouse with many connections, of which some fail."""
+
+    def made(many: int, failing: int) -> Place:
+        (tmp_path / "warehouse.duckdb").write_bytes((synced.folder / "warehouse.duckdb").read_bytes())
+        with duckdb.connect(str(tmp_path / "warehouse.duckdb")) as db:
+            for table in ("connections", "coverage"):
+                rows = f"SELECT * EXCLUDE (n) REPLACE ('c' || n AS connection) FROM {table}, range({many}) AS r(n)"
+                db.execute(f"INSERT INTO {table} {rows} WHERE connection = 'capsule'")
+                db.execute(f"DELETE FROM {table} WHERE connection IN ('capsule', 'administrate')")
+            db.execute("UPDATE coverage SET oldest_failure_at = now() WHERE substr(connection, 2)::INT < ?", [failing])
+        entry = "{connector: capsule, base_url: https://acme.capsulecrm.com, credentials: {token: x}}"
+        write(tmp_path, *(f"  c{n}: {entry}\n" for n in range(many)))
+        return Place(tmp_path)
+
+    return made
+
+
+def test_twenty_connections_have_a_line_each(fleet: Fleet) -> None:
+    """So many fit on a screen."""
+    lines = fleet(20, 1).run("status").out.splitlines()
+    assert 20 == sum("  complete  " in line or "  failing  " in line for line in lines)
+
+
+def test_of_many_connections_totals_and_failures_come_first(fleet: Fleet) -> None:
+    """Then only what is not well; --all shows every line."""
+    place = fleet(60, 25)
+    lines = place.run("status").out.splitlines()
+    assert "60 connections: 25 failing, 35 complete." == lines[0]
+    assert 25 == sum(line.startswith("c") and "  failing  " in line for line in lines)
+    assert not any("  complete  " in line for line in lines)
+    assert any(line.startswith("What to do about 5 more: ") for line in lines)
+    assert 35 == sum("  complete  " in line for line in place.run("status", "--all").out.splitlines())
+    assert {"failing": 25, "complete": 35} == {
+        key: place.run("status", "--json").json["totals"][key] for key in ("failing", "complete")
+    }
+
+
+def test_states_have_colours_only_where_they_can_be_shown(synced: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Red on a terminal, plain in a pipe and with NO_COLOR."""
+    from onepipe.cli import screen, standing
+
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    lines = list(screen.table(["state"], [["failing"], ["complete"]], tint=standing.TINTS.get))
+    assert ["\x1b[31mfailing \x1b[0m", "\x1b[32mcomplete\x1b[0m"] == lines[2:]
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert ["failing", "complete"] == list(
+        screen.table(["state"], [["failing"], ["complete"]], tint=standing.TINTS.get)
+    )[2:]
+
+
+def test_a_snapshot_of_an_older_onepipe_can_still_be_read(synced: Place, tmp_path: Path) -> None:
+    """What it did not know is empty, not an error."""
+    old = tmp_path / "warehouse.duckdb"
+    old.write_bytes((synced.folder / "warehouse.duckdb").read_bytes())
+    with duckdb.connect(str(old)) as db:
+        db.execute("DROP VIEW IF EXISTS lateness; DROP VIEW freshness; DROP TABLE late_rows")
+        for column in ("details_owed", "late_rows", "undated_rows", "problems", "suspect_since", "suspect_rows"):
+            db.execute(f"ALTER TABLE coverage DROP COLUMN {column}")
+    (tmp_path / "config.yaml").write_text((synced.folder / "config.yaml").read_text())
+    place = Place(tmp_path)
+    assert ["complete", "complete"] == [one["state"] for one in place.run("status", "--json").json["connections"]]
+    key = place.run("sql", "SELECT min(source_id) AS id FROM deals WHERE connection = 'capsule'", "--json").json[0][
+        "id"
+    ]
+    assert [] == place.run("explain", "capsule", key, "--json").json["late"]
 
 
 def test_runs_are_listed_newest_first(place: Place) -> None:

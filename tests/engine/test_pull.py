@@ -260,10 +260,18 @@ def test_a_server_that_permutes_its_keys_makes_no_version(tmp_path: Path) -> Non
         assert [(1,)] == shop.sql("SELECT count(*) FROM opportunity_history")
 
 
-def test_a_row_without_an_id_is_no_reason_to_doubt_the_count(shop: Shop) -> None:
-    """The list states the row that no id can name, and so does the count: that is explained, and read once."""
+def test_a_row_without_an_id_is_named_asked_for_again_and_then_known(shop: Shop) -> None:
+    """A record that cannot be kept makes the run partial and holds the cursor; one that stays so holds nothing up.
+
+    The list states the row that no id can name, and so does the count: that is explained, and read once.
+    """
     crm = shop.sandbox["administrate"]
-    crm.records[next(iter(crm.records))]["id"] = None
-    assert "complete" == shop.sync().status
+    crm.rows[next(iter(crm.rows))]["id"] = None
+    first = shop.sync()
+    assert ("partial", "bad_payload") == (first.status, error(first, "administrate")["kind"])
+    assert [(59, None)] == shop.sql("SELECT live_count, complete_through FROM coverage WHERE resource = 'opportunity'")
+    assert [(1,)] == shop.sql("SELECT count(*) FROM problems WHERE source_id IS NULL")
     again = shop.sync()
-    assert ("complete", 0) == (again.status, resource(again, "administrate")["fetched"])
+    assert ("complete", 59) == (again.status, resource(again, "administrate")["fetched"])
+    quiet = shop.sync()
+    assert ("complete", 0) == (quiet.status, resource(quiet, "administrate")["fetched"])

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 CONFIG = Path("config.yaml")
 SAFE = "what was committed before is safe, and running the command again loses nothing"
 ORDER = (  # of the help: as one comes to need them
-    *("demo", "init", "check", "sync", "backfill", "daemon", "status", "runs", "sql", "get"),
-    *("mapping", "connectors", "schema", "sandbox"),
+    *("demo", "init", "check", "sync", "backfill", "daemon", "status", "runs", "quota", "sweep", "explain", "drift"),
+    *("sql", "get", "mapping", "rebind", "connectors", "schema", "sandbox"),
 )
 
 

@@ -59,7 +59,7 @@ def _described(found: "Found") -> dict[str, Any]:
         "ends": facts.ends,
         "verified": facts.verified,
         "filter": facts.filter,
-        "quota": f"{facts.quota[0]:,} requests in {facts.quota[1]:,} s" if facts.quota else None,
+        "quota": " and ".join(map(str, facts.quota)) or None,
         "credentials": list(facts.credentials),
         "settings": dict(facts.settings),
         "reads": reads,

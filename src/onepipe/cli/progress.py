@@ -20,10 +20,21 @@ if TYPE_CHECKING:
 
 EVERY = 10.0  # seconds between two plain lines
 NAMED = 3  # connections named in one plain line
+PAUSING = "\nPausing: the page that is being read is kept, then it ends. Once more to end at once.\n"
 INTERRUPTED = (
     "\nInterrupted. Everything committed is safe, and pages already fetched are kept on disk. "
     "Run the same command again: it goes on from there.\n"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Which slice of a backfill is being read: the `place`-th `of` so many, `loaded` of `expected` rows before it."""
+
+    place: int
+    of: int
+    loaded: int
+    expected: int
 
 
 @dataclass
@@ -36,6 +47,7 @@ class Pace:
     rows: int = 0
     total: int | None = None
     requests: int = 0
+    part: Part | None = None
 
     def rate(self, now: float) -> float:
         """Rows a second since it began; what was there before this run does not count."""
@@ -50,7 +62,8 @@ class Pace:
         """`1,200 of 5,000 opportunities, 14 requests, 120 rows/s, about 40 s left`."""
         of = f" of {self.total:,}" if self.total is not None else ""
         left = self.left(now)
-        parts = [f"{self.rows:,}{of} {_plural(self.resource)}", screen.counted(self.requests, "request")]
+        parts = [f"slice {self.part.place} of {self.part.of}"] if self.part and self.part.of > 1 else []
+        parts += [f"{self.rows:,}{of} {_plural(self.resource)}", screen.counted(self.requests, "request")]
         parts += [f"{self.rate(now):,.0f} rows/s"] if now - self.began >= 1 else []
         parts += [f"about {screen.duration(left)} left"] if left and left >= 1 else []
         return ", ".join(parts)
@@ -74,6 +87,11 @@ class Lines(Watch):
         """A first load says what it expects to cost."""
         self._paces.expected[connection] = rows
         self.say(connection, expectation(rows, requests, seconds))
+
+    def slice(self, connection: str, place: int, of: int, loaded: int, expected: int) -> None:
+        """A slice of a backfill begins."""
+        with self._lock:
+            self._paces.slices[connection] = Part(place, of, loaded, expected)
 
     def page(self, connection: str, resource: str, fetched: int, total: int | None, requests: int) -> None:
         """Note a page; tell all of them when ten seconds have passed."""
@@ -122,6 +140,11 @@ class Bars(Watch):
         self._paces.expected[connection] = rows
         self.say(connection, expectation(rows, requests, seconds))
 
+    def slice(self, connection: str, place: int, of: int, loaded: int, expected: int) -> None:
+        """A slice of a backfill begins."""
+        with self._lock:
+            self._paces.slices[connection] = Part(place, of, loaded, expected)
+
     def page(self, connection: str, resource: str, fetched: int, total: int | None, requests: int) -> None:
         """Move the connection's bar."""
         with self._lock:
@@ -150,11 +173,14 @@ class Paces:
     """The pace of every connection at work. A first load's expectation stands in where a list tells no total."""
 
     at_work: dict[str, Pace] = field(default_factory=dict)
+    slices: dict[str, Part] = field(default_factory=dict)
     expected: dict[str, int | None] = field(default_factory=dict)
 
     def page(self, connection: str, resource: str, rows: int, total: int | None, requests: int, now: float) -> Pace:
         """The connection's pace with one more page in it; begun anew when it turns to another resource."""
-        known = self.at_work.get(connection)
+        known, part = self.at_work.get(connection), self.slices.get(connection)
+        if part is not None and resource == "opportunity":
+            rows, total = part.loaded + rows, max(part.expected, part.loaded + rows)
         if known is None or known.resource != resource or rows < known.rows:
             known = self.at_work[connection] = Pace(resource, now, rows)
         if total is None and resource == "opportunity":
@@ -162,6 +188,7 @@ class Paces:
         # A list in parts tells the total of a part; one that rows have passed says nothing.
         known.total = total if total is not None and total >= rows else None
         known.rows, known.requests = rows, requests
+        known.part = part if resource == "opportunity" else None
         return known
 
 
@@ -176,10 +203,13 @@ def expectation(rows: int | None, requests: int | None, seconds: float | None) -
 
 
 @contextmanager
-def watching(notices: bool = True) -> Iterator[Watch]:
-    """Bars if people look on, plain lines if not; without notices nothing but bars. Ctrl-C ends the process."""
+def watching(notices: bool = True, pause: threading.Event | None = None) -> Iterator[Watch]:
+    """Bars if people look on, plain lines if not; without notices nothing but bars.
+
+    Ctrl-C ends the process; where there is a `pause`, the first one, or SIGTERM, sets it.
+    """
     if not screen.lively(sys.stderr):
-        with _interruptible(lambda: None):
+        with _interruptible(lambda: None, pause):
             yield Lines() if notices else Watch()
         return
     from rich.console import Console
@@ -188,28 +218,39 @@ def watching(notices: bool = True) -> Iterator[Watch]:
 
     words = TextColumn("{task.fields[words]}", markup=False, table_column=Column(no_wrap=True))
     columns = (TextColumn("{task.description}", markup=False), BarColumn(20), words)
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress, _interruptible(progress.stop):
+    with (
+        Progress(*columns, console=Console(stderr=True), transient=True) as progress,
+        _interruptible(progress.stop, pause),
+    ):
         yield Bars(progress, notices)
 
 
 @contextmanager
-def _interruptible(tidy: Callable[[], None]) -> Iterator[None]:
+def _interruptible(tidy: Callable[[], None], pause: threading.Event | None = None) -> Iterator[None]:
     """Ctrl-C ends the process at once, saying what is safe: waiting for every answer under way would take minutes.
 
-    That is safe because it is the same as being killed, which no file of ours minds.
+    That is safe because it is the same as being killed, which no file of ours minds. What can be paused is asked to
+    end first, also by SIGTERM.
     """
 
-    def leave(_number: int, _frame: FrameType | None) -> None:
+    def leave(number: int, _frame: FrameType | None) -> None:
+        if pause is not None and not pause.is_set():
+            pause.set()
+            sys.stderr.write(PAUSING)
+            sys.stderr.flush()
+            return
         tidy()
         sys.stderr.write(INTERRUPTED)
         sys.stderr.flush()
-        os._exit(exits.INTERRUPTED)
+        os._exit(exits.INTERRUPTED if number == signal.SIGINT else 128 + number)
 
-    before = signal.signal(signal.SIGINT, leave)
+    numbers = [signal.SIGINT] + ([signal.SIGTERM] if pause is not None else [])
+    before = {number: signal.signal(number, leave) for number in numbers}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, former in before.items():
+            signal.signal(number, former)
 
 
 def _plural(resource: str) -> str:

@@ -4,7 +4,7 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
@@ -147,7 +147,8 @@ def get(
 
     Nothing is stored. `onepipe connectors list` names the reads.
     """
-    from onepipe.account import open_connector
+    from onepipe.account import allowance, open_connector
+    from onepipe.control import Control
 
     given = dict(map(_pair, words or []))
     config = door(ctx).load(credentials=True)
@@ -156,12 +157,15 @@ def get(
         raise UsageError(
             f"{connection!r} names {len(chosen)} connections, and one is asked at a time; nothing was asked"
         )
-    connector = open_connector(config, chosen[0])
-    try:
+    with ExitStack() as stack:
+        counted = None
+        if (config.state / "control.sqlite").is_file():  # `get` begins no project, and counts in one that there is
+            control = stack.enter_context(Control(config.state, command="onepipe get"))
+            counted = allowance(config, chosen[0], control.quotas)
+        connector = open_connector(config, chosen[0], ledger=counted)
+        stack.callback(connector.http.close)
         _known(connector, read)
         _show(connector.ask(read, given), out)
-    finally:
-        connector.http.close()
 
 
 def _pair(word: str) -> tuple[str, str]:

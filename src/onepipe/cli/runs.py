@@ -1,11 +1,13 @@
 """The commands that pull: `sync` and `backfill`."""
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any
+from threading import Event
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 import onepipe.cli.exits as exits
+import onepipe.cli.plans as plans
 import onepipe.cli.screen as screen
 from onepipe.cli.app import Connections, Json, app, door, end, examples
 from onepipe.errors import UsageError
@@ -60,6 +62,7 @@ def sync(
     epilog=examples(
         "onepipe backfill --plan",
         "onepipe backfill acme",
+        "onepipe backfill acme --budget 20%",
         "onepipe backfill acme --since 2024-01-01 --until 2024-06-30",
     )
 )
@@ -75,14 +78,24 @@ def backfill(
     ] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Say what it would cost, and load nothing.")] = False,
     restart: Annotated[bool, typer.Option("--restart", help="Begin anew instead of going on.")] = False,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            "--budget",
+            metavar="N|N%",
+            help="Send at most N requests for each connection, or N % of what its CRM's quota allows; then end as "
+            "partial.",
+        ),
+    ] = None,
     max_requests: MaxRequests = None,
     wait: Wait = 0.0,
     as_json: Json = False,
 ) -> None:
     """Load the history of a connection, once and whole.
 
-    Interrupted, it goes on where it was. --since and --until bound it by the date of last change, for CRMs that can
-    filter by it.
+    Where the CRM can filter by the date of last change it is read in slices, each committed when it is whole;
+    --since and --until bound it. Ctrl-C pauses it after the page that is being read, a second one ends it at once;
+    the same command goes on from there.
     """
     from onepipe.run import Options
 
@@ -91,22 +104,28 @@ def backfill(
         raise UsageError(f"--since {since} is not before --until {until}; nothing was started")
     with door(ctx).project("backfill") as project:
         chosen = Options(
-            command="backfill", since=bounds[0], until=bounds[1], restart=restart, max_requests=max_requests, wait=wait
+            command="backfill",
+            since=bounds[0],
+            until=bounds[1],
+            restart=restart,
+            max_requests=max_requests,
+            wait=wait,
+            **plans.budget(budget),
         )
         if plan:
-            _plan(project, connections or [], chosen, as_json)
+            plans.show(project, connections or [], chosen, as_json)
         else:
-            _run(project, connections or [], chosen, as_json)
+            _run(project, connections or [], chosen, as_json, pause=Event())
 
 
-def _run(project: "Project", words: list[str], options: "Options", as_json: bool) -> None:
+def _run(project: "Project", words: list[str], options: "Options", as_json: bool, pause: Event | None = None) -> None:
     from onepipe import run
     from onepipe.cli.progress import watching
 
     names = [connection.name for connection in project.choose(words)]
     say_if_none(project.config)
-    with watching() as watch:
-        report = run.sync(project, names, options, watch)
+    with watching(pause=pause) as watch:
+        report = run.sync(project, names, options, watch, stop=pause)
     if as_json:
         screen.document(report.document())
     else:
@@ -120,31 +139,6 @@ def say_if_none(config: "Config") -> None:
         screen.note(
             f"{config.file} names no connections yet; the config.yaml of `onepipe init` shows how one is written."
         )
-
-
-def _plan(project: "Project", words: list[str], options: "Options", as_json: bool) -> None:
-    from onepipe import run
-
-    names = [connection.name for connection in project.choose(words)]
-    plans = run.plan(project, names, options)
-    if as_json:
-        screen.document({"connections": plans})
-        return
-    headings = ["connection", "slices", "rows", "requests", "of the quota", "time"]
-    for line in screen.table(headings, [_plan_row(one) for one in plans], right=range(1, 6), null="not told"):
-        screen.say(line)
-    for one in plans:
-        if one["error"]:
-            screen.note("")
-            screen.note(f"{one['connection']} failed. {exits.sentences(one['error']['message'], one['error']['hint'])}")
-
-
-def _plan_row(plan: dict[str, Any]) -> list[str | None]:
-    def told(key: str, write: Any) -> str | None:
-        return None if plan.get(key) is None else str(write(plan[key]))
-
-    numbers = [told(key, screen.count) for key in ("slices", "rows", "requests")]
-    return [plan["connection"], *numbers, told("quota_share", "{:.1%}".format), told("seconds", screen.duration)]
 
 
 def tell(report: "RunReport", margin: str = "") -> None:

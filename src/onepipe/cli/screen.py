@@ -13,8 +13,10 @@ from typing import Any, TextIO
 MEASURED = 1_000  # rows that decide how wide the columns are; later ones may stand out
 NARROWEST = 12  # letters that a column may be cut down to before rows are shown one field a line
 GAP = "  "
+FAINT, RED, GREEN, YELLOW, CYAN = 2, 31, 32, 33, 36
 
 Row = Sequence[str | None]
+Tint = Callable[[str], int | None]
 
 
 def document(value: Any) -> None:
@@ -56,8 +58,13 @@ def faint(text: str, stream: TextIO | None = None) -> str:
     return f"\x1b[2m{text}\x1b[0m" if colored(stream or sys.stdout) else text
 
 
+def tinted(text: str, tint: int | None) -> str:
+    """A text in a colour (GREEN, YELLOW, RED, CYAN), or FAINT, where stdout can show that; as it is for None."""
+    return f"\x1b[{tint}m{text}\x1b[0m" if tint is not None and colored(sys.stdout) else text
+
+
 def colored(stream: TextIO) -> bool:
-    """Whether a stream takes bold and faint."""
+    """Whether a stream takes bold, faint and colours."""
     return not os.environ.get("NO_COLOR") and lively(stream)
 
 
@@ -67,9 +74,16 @@ def lively(stream: TextIO) -> bool:
 
 
 def table(
-    headings: Sequence[str], rows: Iterable[Row], right: Iterable[int] = (), null: str = "", margin: str = ""
+    headings: Sequence[str],
+    rows: Iterable[Row],
+    right: Iterable[int] = (),
+    null: str = "",
+    margin: str = "",
+    tint: Tint | None = None,
 ) -> Iterator[str]:
     """The lines of a table, each behind `margin`. Columns in `right` are set flush right; `null` stands for None.
+
+    `tint` says the colour of a cell by its text.
 
     On a terminal too narrow for it columns are cut, and if that is not enough each row is shown one field a line.
     """
@@ -80,31 +94,37 @@ def table(
     room = shutil.get_terminal_size().columns if sys.stdout.isatty() else sum(widths) + between
     fitting = _fit(widths, room - between)
     if fitting is None:
-        lines = _upright(headings, chain(first, texts))
+        lines = _upright(headings, chain(first, texts), tint)
     else:
-        lines = _lying(headings, chain(first, texts), fitting, frozenset(right))
+        lines = _lying(headings, chain(first, texts), fitting, frozenset(right), tint)
     return (margin + line for line in lines)
 
 
 def _lying(
-    headings: Sequence[str], rows: Iterable[list[str]], widths: list[int], right: frozenset[int]
+    headings: Sequence[str],
+    rows: Iterable[list[str]],
+    widths: list[int],
+    right: frozenset[int],
+    tint: Tint | None,
 ) -> Iterator[str]:
-    def line(cells: Sequence[str]) -> str:
+    def line(cells: Sequence[str], tint: Tint | None = None) -> str:
         placed = (_place(cell, width, n in right) for n, (cell, width) in enumerate(zip(cells, widths, strict=True)))
-        return GAP.join(placed).rstrip()
+        tints = (tint(cell) if tint else None for cell in cells)
+        return GAP.join(tinted(cell, color) for cell, color in zip(placed, tints, strict=True)).rstrip()
 
     yield strong(line(headings))
     yield faint(GAP.join("─" * width for width in widths))
     for row in rows:
-        yield line(row)
+        yield line(row, tint)
 
 
-def _upright(headings: Sequence[str], rows: Iterable[list[str]]) -> Iterator[str]:
+def _upright(headings: Sequence[str], rows: Iterable[list[str]], tint: Tint | None) -> Iterator[str]:
     edge = max(map(_width, headings))
     for number, row in enumerate(rows, start=1):
         yield faint(f"── {number} ──")
         for heading, cell in zip(headings, row, strict=True):
-            yield f"{strong(_place(heading, edge, False))}{GAP}{cell}".rstrip()
+            told = tinted(cell, tint(cell) if tint else None)
+            yield f"{strong(_place(heading, edge, False))}{GAP}{told}".rstrip()
 
 
 def _fit(widths: list[int], room: int) -> list[int] | None:
@@ -148,6 +168,12 @@ def count(number: int | None) -> str:
 def counted(number: int, one: str, many: str | None = None) -> str:
     """`1 request`, `1,234 requests`."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def size(count: int) -> str:
+    """So many bytes as `340 MB`, `1.2 GB`."""
+    amount = count / 1_000_000
+    return f"{amount / 1000:.1f} GB" if amount >= 1000 else f"{amount:.0f} MB" if amount >= 10 else f"{amount:.1f} MB"
 
 
 def when(text: str | None, zone: str = "", now: Callable[[], datetime] | None = None) -> str:

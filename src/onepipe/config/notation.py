@@ -49,6 +49,17 @@ def duration(value: object) -> timedelta:
     return timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 
+def reserve(value: object) -> float:
+    """`50%` as 0.5: from 0% to 95%, so that something is left to work with."""
+    found = re.fullmatch(r"([0-9]{1,3})(\.[0-9]+)?%", str(value).strip())
+    if not found:
+        raise ValueError(f"{value!r} is no part of a quota: write a number and %, such as 50%")
+    part = float(str(value).strip().rstrip("%")) / 100
+    if part > 0.95:
+        raise ValueError(f"{value!r} would leave too little to work with: the most is 95%")
+    return part
+
+
 def schedule(value: object) -> Schedule:
     """An interval (`15m`) or a five-field cron expression (`0 6 * * 1-5`) as a Schedule."""
     text = str(value).strip()

@@ -63,6 +63,7 @@ _DURATION = "^[0-9]+[smhd]$"
 Location = Annotated[Path, BeforeValidator(_beside), _text()]
 Duration = Annotated[timedelta, _read(notation.duration), _text(_DURATION)]
 Schedule = Annotated[notation.Schedule, _read(notation.schedule), _text(rf"{_DURATION}|^\S+( \S+){{4}}$")]
+Reserve = Annotated[float, _read(notation.reserve), _text(r"^[0-9]{1,2}(\.[0-9]+)?%$")]
 Secret = Annotated[SecretStr, Field(min_length=1)]
 Url = Annotated[str, _read(notation.base_url), _text("^https?://")]
 Listen = Annotated[notation.Address, _read(notation.address), _text(":[0-9]+$")]
@@ -123,6 +124,7 @@ class Connection(_Part):
     schedule: Schedule = _default("15m", "Interval or five-field cron, for the daemon")
     sweep: Duration = _default("24h", "How often everything is read again")
     overlap: Duration = _default("2m", "How far each run reads back before the watermark")
+    reserve: Reserve = _default("50%", "How much of the CRM's quota is left to people and other programs")
     currency: Currency | None = _default(None, "For CRMs whose records carry none")
     settings: dict[str, Any] = _default({}, "The connector's own, described in its file")
     write: Write = _default(Write(), "Whether and how edits go back to the CRM")

@@ -151,6 +151,20 @@ def counts_with_one_request(bench: Bench) -> None:
         raise Broken(f"counted {count} of {SOME}")
 
 
+def counts_within_a_window(bench: Bench) -> None:
+    """Where lists can be narrowed to a range, both instants narrow the count, too: backfills are cut by it."""
+    if bench.connector.facts.filter != "range":
+        raise Skipped("its lists cannot be narrowed to a range")
+    asked = set()
+    with bench.account(SOME) as connection:
+        for window in (None, Window(since=SINCE), Window(since=SINCE, until=SINCE + timedelta(days=3))):
+            bench.server.asked.clear()
+            connection.count(window)
+            asked |= {request.raw_query for request in bench.server.asked}
+    if len(asked) != 3:
+        raise Broken("the instants of the window do not reach the wire")
+
+
 def only_reads(bench: Bench) -> None:
     """Nothing but GET leaves while reading, and every request stays below the base_url."""
     with bench.account(SOME) as connection:

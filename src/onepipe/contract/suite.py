@@ -70,6 +70,7 @@ def _checks(page: int, most: int) -> Iterator[Check]:
     yield _check(singles.says_what_it_is)
     yield _check(singles.documents_its_reads)
     yield _check(lists.counts_with_one_request)
+    yield _check(lists.counts_within_a_window)
     for count in (0, 1, page - 1, page, page + 1, most):
         yield _check(lists.reads_every_row, f"{count} rows", count)
     yield _check(lists.reads_what_a_cap_leaves, "10 rows a page", 10)

@@ -1,7 +1,8 @@
 """The control file: who works on what right now, and the few things that must outlive a run.
 
 `<state>/control.sqlite` is opened in this room alone (`file`). Several processes share it: leases with growing numbers
-(`leases`), the lock around every commit to the work warehouse (`commit`), and the tokens that connectors refresh.
+(`leases`), the lock around every commit to the work warehouse (`commit`), the requests each account was sent (`quota`),
+and the tokens that connectors refresh.
 """
 
 import time
@@ -10,11 +11,14 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 
+import onepipe.control.credentials as credentials
 from onepipe.control.commit import CommitLock
+from onepipe.control.credentials import Credential
 from onepipe.control.file import ControlFile
 from onepipe.control.leases import Lease, Leases, Owner
+from onepipe.control.quota import Allowance, Hold, Quotas
 
-__all__ = ["Control", "Lease", "Owner"]
+__all__ = ["Allowance", "Control", "Credential", "Hold", "Lease", "Owner", "Quotas"]
 
 
 class Control:
@@ -28,6 +32,7 @@ class Control:
         self._file = ControlFile(state / "control.sqlite")
         self._leases = Leases(self._file, command, clock)
         self._commit = CommitLock(state / "commit.lock", command)
+        self.quotas = Quotas(self._file, state / "control.sqlite", clock)
 
     def __enter__(self) -> "Control":
         return self
@@ -38,6 +43,7 @@ class Control:
     def close(self) -> None:
         """Stop renewing leases and close the file. A lease still held runs out by itself."""
         self._leases.close()
+        self.quotas.close()
         self._file.close()
 
     def lease(self, name: str, wait: float = 0.0) -> AbstractContextManager[Lease]:
@@ -70,3 +76,17 @@ class Control:
         with self._file.writing() as db:
             db.execute("DELETE FROM token WHERE connection = ?", (connection,))
             db.executemany("INSERT INTO token VALUES (?, ?, ?)", [(connection, *pair) for pair in tokens.items()])
+
+    def credential(self, connection: str, values: Mapping[str, str]) -> Credential:
+        """A connection's credential, to be held against the one it was last swept with."""
+        return Credential(self._file, connection, values)
+
+    def doubt_credential(self, connection: str) -> None:
+        """Take whatever credential a connection uses next for a new one."""
+        credentials.doubt(self._file, connection)
+
+    def forget(self, connection: str) -> None:
+        """Drop what is kept of an account that a name no longer belongs to: tokens, credential, quotas."""
+        self.keep_tokens(connection, {})
+        self.quotas.retire(connection)
+        credentials.forget(self._file, connection)

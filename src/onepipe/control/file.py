@@ -32,14 +32,47 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             connection TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (connection, name)
         ) STRICT""",
     ),
+    (
+        """CREATE TABLE fingerprint_key (one INTEGER PRIMARY KEY, key BLOB NOT NULL) STRICT""",
+        """CREATE TABLE credential (connection TEXT PRIMARY KEY, fingerprint BLOB NOT NULL) STRICT""",
+    ),
+    (
+        """CREATE TABLE quota (
+            key TEXT PRIMARY KEY,               -- "connection:acme", or "address:capsule" for all of that CRM
+            held_until REAL NOT NULL DEFAULT 0, -- nothing leaves before
+            held_why TEXT NOT NULL DEFAULT '',
+            rate REAL,                          -- requests a second after the last refusal; NULL: never refused
+            base REAL NOT NULL DEFAULT 0,       -- and before it
+            clean INTEGER NOT NULL DEFAULT 0,   -- requests since it
+            refused_at REAL NOT NULL DEFAULT 0,
+            refusals INTEGER NOT NULL DEFAULT 0,
+            next_at REAL NOT NULL DEFAULT 0,    -- when the next request fits into the rate
+            scan_next REAL                      -- when the next complete read may begin
+        ) STRICT""",
+        """CREATE TABLE quota_told (
+            key TEXT NOT NULL, seconds INTEGER NOT NULL,  -- the quota, by its documented interval
+            requests INTEGER NOT NULL, remaining INTEGER NOT NULL, at REAL NOT NULL, until REAL NOT NULL,
+            resets INTEGER NOT NULL, span INTEGER NOT NULL, PRIMARY KEY (key, seconds)
+        ) STRICT""",
+        """CREATE TABLE quota_used (
+            key TEXT NOT NULL, seconds INTEGER NOT NULL, bucket INTEGER NOT NULL, used INTEGER NOT NULL,
+            PRIMARY KEY (key, seconds, bucket)
+        ) STRICT, WITHOUT ROWID""",
+    ),
 )
 
 
 class ControlFile:
-    """One connection to the file, used by all threads of the process in turn."""
+    """One connection to the file, used by all threads of the process in turn.
 
-    def __init__(self, path: Path, migrations: tuple[tuple[str, ...], ...] = MIGRATIONS) -> None:
+    `durable=False` does not wait for the disk: what was written last may be lost with the power, but not by a kill.
+    """
+
+    def __init__(
+        self, path: Path, migrations: tuple[tuple[str, ...], ...] = MIGRATIONS, *, durable: bool = True
+    ) -> None:
         self.path = path
+        self._synchronous = "FULL" if durable else "NORMAL"
         self._migrations = migrations
         self._lock = threading.RLock()
         self._db = self._open()
@@ -91,7 +124,7 @@ class ControlFile:
         self.path.chmod(0o600)  # it keeps tokens; SQLite gives its side files the same mode
         if db.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
             db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = FULL")
+        db.execute(f"PRAGMA synchronous = {self._synchronous}")
         found, known = _version(db), len(self._migrations)
         if found > known:
             raise ConfigError(

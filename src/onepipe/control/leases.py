@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from sqlite3 import Connection
 
 import onepipe.control.processes as processes
 from onepipe.control.file import ControlFile, Row
@@ -93,8 +94,7 @@ class Leases:
     def owners(self) -> list[Owner]:
         """Who holds what now, by name."""
         with self._file.reading() as db:
-            rows = db.execute("SELECT * FROM lease WHERE pid IS NOT NULL ORDER BY name").fetchall()
-        return [_owner(row) for row in rows if self._holds(row)]
+            return owners(db, self._clock())
 
     def keeps(self, name: str, number: int) -> bool:
         """Whether `number` still is the holder's; a lease that ran out and that nobody took is renewed."""
@@ -143,10 +143,7 @@ class Leases:
                     self._renew(name, number)
 
     def _holds(self, row: Row) -> bool:
-        """Whether a row's process still holds it: its time has not run out, and it is not known to be dead."""
-        if row["pid"] is None or row["expires"] <= self._clock():
-            return False
-        return row["machine"] != processes.own().machine or processes.alive(row["pid"], row["started"])
+        return _holds(row, self._clock())
 
     def _refusal(self, name: str) -> LeaseHeld:
         owner = next((owner for owner in self.owners() if owner.name == name), None)
@@ -154,6 +151,19 @@ class Leases:
             f"Another process is at work on {_plain(name)}: {owner or 'it has just ended'}. Nothing was started.",
             hint="Wait for it to finish, or stop it; what it holds is free as soon as it has ended.",
         )
+
+
+def owners(db: Connection, now: float) -> list[Owner]:
+    """Who holds what at `now` (epoch seconds), by name. Only reads."""
+    rows = db.execute("SELECT * FROM lease WHERE pid IS NOT NULL ORDER BY name").fetchall()
+    return [_owner(row) for row in rows if _holds(row, now)]
+
+
+def _holds(row: Row, now: float) -> bool:
+    """Whether a row's process still holds it: its time has not run out, and it is not known to be dead."""
+    if row["pid"] is None or row["expires"] <= now:
+        return False
+    return row["machine"] != processes.own().machine or processes.alive(row["pid"], row["started"])
 
 
 def _owner(row: Row) -> Owner:

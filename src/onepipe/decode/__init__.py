@@ -5,7 +5,7 @@ when the answer is not what was promised; a missing record path is an error, nev
 """
 
 from onepipe.decode.jsons import json_facts, json_page, json_record
-from onepipe.decode.numbers import long_numbers_quoted
+from onepipe.decode.numbers import long_numbers_quoted, plain_json
 from onepipe.decode.xmls import xml_json, xml_page, xml_record
 from onepipe.records import Page, Record
 
@@ -16,6 +16,7 @@ __all__ = [
     "json_page",
     "json_record",
     "long_numbers_quoted",
+    "plain_json",
     "xml_json",
     "xml_page",
     "xml_record",

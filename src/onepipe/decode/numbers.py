@@ -1,6 +1,13 @@
-"""Numbers as text, for readers that would pass them through a double."""
+"""JSON made plain, for readers that pass numbers through a double, or take the first of a key that stands twice."""
 
+import json
 import re
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+_encode = msgspec.json.Encoder(decimal_format="number").encode
 
 # A first look costs a microsecond for a record: with every digit and dot written as 0, what could be long shows.
 _ZEROS = bytes(ord("0") if chr(c) in "0123456789." else ord("e") if chr(c) == "E" else c for c in range(256))
@@ -22,6 +29,26 @@ def long_numbers_quoted(payload: bytes) -> bytes:
     if _LONG not in first_look and not (b"0e" in first_look and _LARGE.search(first_look)):
         return payload
     return _TOKEN.sub(_quoted, payload)
+
+
+def plain_json(payload: bytes) -> bytes:
+    """Return the same JSON object with long numbers quoted and, of a key that stands twice, only the last value.
+
+    A payload that needs neither is returned itself.
+    """
+    quoted, twice = long_numbers_quoted(payload), False
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal twice
+        found = dict(pairs)
+        twice |= len(found) < len(pairs)
+        return found
+
+    try:
+        read = json.loads(quoted, object_pairs_hook=once, parse_float=Decimal)
+    except (ValueError, RecursionError):  # what is no JSON is told by whoever reads it
+        return quoted
+    return _encode(read) if twice else quoted
 
 
 def _quoted(match: re.Match[bytes]) -> bytes:

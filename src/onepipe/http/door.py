@@ -5,7 +5,7 @@ import re
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import count
@@ -14,14 +14,15 @@ from typing import Any
 import msgspec
 
 from onepipe import __version__
-from onepipe.errors import BadPayload, ConfigError, OnepipeError, Unavailable
+from onepipe.errors import BadPayload, ConfigError, OnepipeError, RateLimited, Stopped, Unavailable
 from onepipe.http.answer import Answer
 from onepipe.http.gate import Budget, Gate
 from onepipe.http.paths import origin, target
-from onepipe.http.quota import MAX_WAIT, Pace
+from onepipe.http.quota import MAX_WAIT, Alone, Ledger, Pace, told
 from onepipe.http.secrets import Redactor, basic
 from onepipe.http.verdict import Verdict, judge, server_wait
 from onepipe.http.wire import Lost, Timeouts, Wire
+from onepipe.quotas import Quota
 
 TRIES = 5
 """A read is tried so many times at most."""
@@ -37,8 +38,9 @@ class Http:
     """Requests to one account of one CRM. For several threads; `query` goes with every request and is secret.
 
     `check` looks at every answer that counts as data and raises where it is an error all the same (Tactile's
-    envelope). `secrets` are further values that no message may show. `clock` is the time of day in epoch seconds,
-    `tick` a clock that never jumps, `sleep` waits; tests bring their own.
+    envelope). `secrets` are further values that no message may show. `ledger` says when requests may leave; without
+    one the door keeps to `quota` by itself. `clock` is the time of day in epoch seconds, `tick` a clock that never
+    jumps, `sleep` waits, and answers true where the run is to end; tests bring their own.
     """
 
     def __init__(
@@ -53,7 +55,8 @@ class Http:
         ends: str | None = None,
         gate: Gate | None = None,
         budget: Budget | None = None,
-        quota: tuple[int, float] | None = None,
+        quota: Sequence[Quota] = (),
+        ledger: Ledger | None = None,
         max_wait: float = MAX_WAIT,
         timeouts: Timeouts | None = None,
         clock: Callable[[], float] = time.time,
@@ -70,7 +73,7 @@ class Http:
         self._timeouts = timeouts or Timeouts()
         self._clock, self._tick, self._sleep = clock, tick, sleep
         self._max_wait = max_wait
-        self._pace = Pace(quota, clock, tick, sleep, max_wait)
+        self._pace = Pace(ledger or Alone(quota, tick), clock, sleep, max_wait)
         self._lock = threading.Lock()
         own = {"user-agent": AGENT, "accept-encoding": "gzip, deflate", "accept": "*/*"}
         own |= {name.lower(): value for name, value in (headers or {}).items()}
@@ -91,7 +94,8 @@ class Http:
         self.close()
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections, and give back what the ledger granted and was not used."""
+        self._pace.close()
         self._reads.close()
         self._writes.close()
 
@@ -139,16 +143,17 @@ class Http:
             headers = {"content-type": "application/json", **(headers or {})}
         body = content.encode() if isinstance(content, str) else content
         asked = self._asked(method, path, query, headers, body, gone)
-        self._leave()
+        left_at = self._leave()
         result = self._try(asked, self._tick() + self._timeouts.whole)
         if isinstance(result, Verdict):
+            self._slow_down(result, left_at, FIRST_PAUSE)
             raise result.error
         return result
 
     def _read(self, asked: "_Asked") -> Answer:
         left, held = self._timeouts.whole, 0.0
         for number in count(1):
-            self._leave()
+            left_at = self._leave()
             began = self._tick()
             result = self._try(asked, began + left)
             if isinstance(result, Answer):
@@ -157,12 +162,24 @@ class Http:
             left -= self._tick() - began + pause
             held += result.wait or 0.0
             last = number == TRIES or left <= 0
+            waits = self._slow_down(result, left_at, pause)
             if result.wait is not None and (last or held > self._max_wait):
                 raise self._pace.too_long(result.wait, result.error.message)
             if last or not result.again:
                 raise result.error
-            self._sleep(pause) if result.wait is None else self._pace.hold(max(result.wait, pause))
+            if not waits and self._sleep(pause):
+                raise Stopped("The run was told to end while it waited to ask again. What was committed is safe")
         raise AssertionError
+
+    def _slow_down(self, result: Verdict, left_at: float, pause: float) -> bool:
+        """Let nothing leave where the CRM says so or says that we are too fast; whether that is so."""
+        slower = isinstance(result.error, RateLimited)
+        if not slower and result.wait is None:
+            return False
+        wait = self._pace.refused(left_at, max(result.wait or 0.0, pause), result.why, slower=slower)
+        if isinstance(result.error, RateLimited):
+            result.error.until = datetime.fromtimestamp(self._clock() + wait, UTC)
+        return True
 
     def _asked(
         self,
@@ -181,13 +198,14 @@ class Http:
         statuses: Container[int] = (404, 410) if gone is True else gone or ()
         return _Asked(method, path, target(self.origin.prefix, path, {**query, **self._query}), sent, body, statuses)
 
-    def _leave(self) -> None:
-        """Wait for our turn and count the request."""
-        self._pace.turn()
+    def _leave(self) -> float:
+        """Wait for our turn and count the request; return when it may leave, by the ledger's clock."""
+        left_at = self._pace.turn()
         if self._budget:
             self._budget.take()
         with self._lock:
             self.requests += 1
+        return left_at
 
     def _try(self, asked: "_Asked", until: float) -> Answer | Verdict:
         wire = self._reads if asked.method in ("GET", "HEAD") else self._writes
@@ -211,9 +229,11 @@ class Http:
             self.statuses[answer.status] += 1
             if self.first_date is None:
                 self.first_date = answer.date
-        wait = server_wait(answer, self._clock()) if answer.status < 300 else None
+        now = self._clock()
+        self._pace.hear(told(answer, now))
+        wait = server_wait(answer, now) if answer.status < 300 else None
         if wait:
-            self._pace.hold(wait)
+            self._pace.refused(0.0, wait, "The CRM says that no request is left", slower=False)
 
     def _look(self, answer: Answer) -> None:
         try:

@@ -26,11 +26,15 @@ _whole = msgspec.json.Decoder(msgspec.Raw)
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """An answer that is no data. `again`: a read may be asked again, after `wait` seconds where the server says so."""
+    """An answer that is no data. `again`: a read may be asked again, after `wait` seconds where the server says so.
+
+    `why` says so in few words, without anything of the answer's body, to be kept.
+    """
 
     error: OnepipeError
     again: bool = False
     wait: float | None = None
+    why: str = ""
 
 
 def judge(answer: Answer, what: str, now: float, gone: Container[int], ends: str | None) -> Verdict | None:
@@ -45,7 +49,7 @@ def judge(answer: Answer, what: str, now: float, gone: Container[int], ends: str
     if status in (401, 403):
         return Verdict(AuthRefused(f"The CRM refuses the credential: {said}", _CREDENTIAL))
     if status in RETRIED:
-        return _later(answer, said, now)
+        return _later(answer, said, now, f"The CRM said to wait: {what} was answered {status}")
     if 300 <= status < 400:
         return Verdict(_redirected(answer, what))
     if status in (404, 405, 410, 501):
@@ -58,11 +62,11 @@ def judge(answer: Answer, what: str, now: float, gone: Container[int], ends: str
 _CREDENTIAL = "Check the connection's credentials, and that their user may read opportunities."
 
 
-def _later(answer: Answer, said: str, now: float) -> Verdict:
+def _later(answer: Answer, said: str, now: float, why: str) -> Verdict:
     wait = server_wait(answer, now)
     if answer.status == 429:
-        return Verdict(RateLimited(f"The CRM asks us to slow down: {said}"), again=True, wait=wait)
-    return Verdict(Unavailable(f"The CRM is not available: {said}"), again=True, wait=wait)
+        return Verdict(RateLimited(f"The CRM asks us to slow down: {said}"), again=True, wait=wait, why=why)
+    return Verdict(Unavailable(f"The CRM is not available: {said}"), again=True, wait=wait, why=why)
 
 
 def server_wait(answer: Answer, now: float) -> float | None:

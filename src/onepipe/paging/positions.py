@@ -113,7 +113,7 @@ class _Walk:
             changed, self._size = self._scan.note(page), max(rows, self._size)
             ended = self._ended(place, rows, page)
             empty_inside = not (rows or ended or changed)
-            if not empty_inside and not self._joins(place, ids, searching=searching, changed=changed):
+            if not empty_inside and not self._joins(place, ids, page, searching=searching, changed=changed):
                 steps += 1
                 self._ahead.forget()
                 if self._seam is None or steps > STEPS_BACK:
@@ -149,11 +149,15 @@ class _Walk:
             return False  # a total or a number of pages that proves wrong is no end
         return self._places.ended(place, rows, self._size, self._seam, page)
 
-    def _joins(self, place: int, ids: tuple[str, ...], *, searching: bool, changed: bool) -> bool:
+    def _joins(self, place: int, ids: tuple[str, ...], page: Page, *, searching: bool, changed: bool) -> bool:
         """Say whether a page leaves no gap to the last good one; notes it where rows have moved."""
         seam = self._seam
-        if seam is None or not seam.ids or place <= self._places.first:
+        if seam is None or not seam.ids:
             return True
+        if place <= self._places.first:
+            return bool(ids) or not searching  # a list that is suddenly empty did not move: it went away
+        if not ids and self._scan.has_met(page.unreadable):
+            return True  # rows without an id have no other way to show that they stood on the page before
         if searching:
             return not set(ids).isdisjoint(seam.ids)
         if seam.shared == 0 and not changed:

@@ -72,9 +72,14 @@ class Scan:
         return self._most is not None and self._least == self._most and self.rows > self._most
 
     @property
+    def vanished(self) -> bool:
+        """Whether a pass saw nothing of a list that had rows before."""
+        return self.rows == 0 < self.known
+
+    @property
     def settled(self) -> bool:
         """Whether as many rows were seen as the list states, as far as that can be said of one that moves."""
-        return not (self.short or self.over)
+        return not (self.short or self.over or self.vanished)
 
     def incomplete(self) -> Incomplete:
         """The error for a list that does not hold what it states."""
@@ -102,6 +107,10 @@ class Scan:
     def repeats(self, ids: tuple[str, ...]) -> bool:
         """Say whether these very rows were a page of this pass before."""
         return hash(ids) in self._signatures
+
+    def has_met(self, unreadable: list[bytes]) -> bool:
+        """Say whether there are such rows, and all of them came before."""
+        return bool(unreadable) and self._odd.issuperset(unreadable)
 
     def take(self, page: Page, *, reread: bool = False, shared: int = 0) -> bool:
         """Take in a page and leave on it only what was not yielded before; return whether it held an unseen row.

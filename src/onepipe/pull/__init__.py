@@ -8,7 +8,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from onepipe.errors import Incomplete, OnepipeError, PagingLoop, RateLimited, SourceError, Stopped
+from onepipe.errors import BadPayload, Incomplete, OnepipeError, PagingLoop, RateLimited, SourceError, Stopped
+from onepipe.pull import backfill
 from onepipe.pull.details import pay, roll
 from onepipe.pull.job import OPPORTUNITY, Job, Options, unforeseen
 from onepipe.pull.merge import Merging
@@ -26,37 +27,48 @@ __all__ = ["Job", "Options", "pull", "unforeseen"]
 def pull(job: Job, executor: ThreadPoolExecutor) -> None:
     """Bring one connection up to date; how it went is in job.report, also when it failed."""
     try:
-        standing = _begin(job)
-        _read(job, standing, standing.slice or new_slice(job, standing), executor)
+        # A history in slices, asked for or unfinished; else one scan.
+        if not backfill.load(job, lambda choose: _scan(job, choose, executor)):
+            _scan(job, lambda standing: open_slice(job, standing) or new_slice(job, standing), executor)
         _after(job, pay)
         if job.report.status == "complete":
             _after(job, roll)
             _after(job, pay)
     except OnepipeError as error:
         got_somewhere = any(one.counts.fetched for one in job.report.resources.values())
-        held_back = isinstance(error, RateLimited | Stopped) and (got_somewhere or job.options.max_requests is not None)
+        asked = job.options.max_requests is not None or job.options.command == "backfill"
+        held_back = isinstance(error, RateLimited | Stopped) and (got_somewhere or asked)
         job.report.fall("partial" if held_back else "failed", error)
     except Exception as error:
         job.report.fall("failed", unforeseen(error))
+    backfill.tell(job)
     _settle(job)
 
 
-def _begin(job: Job) -> Standing:
-    """Where the connection stands, with the slice to work on, which is written down."""
-    with job.warehouse.commit(job.run_id) as db:
-        job.account.fence(db)
+def _scan(job: Job, choose: Callable[[Standing], Slice], executor: ThreadPoolExecutor) -> None:
+    """Begin the chosen scan, or go on with it, and read it to its end."""
+    standing, piece = _begin(job, choose)
+    _read(job, standing, piece, executor)
+    if piece.resumed and piece.kind != "backfill" and job.report.status == "complete":
+        # It is complete as of when it was begun: what changed since on pages read back then is still to come.
+        _scan(job, lambda standing: new_slice(job, standing), executor)
+
+
+def _begin(job: Job, choose: Callable[[Standing], Slice]) -> tuple[Standing, Slice]:
+    """Where the connection stands, and the slice to work on, which is written down."""
+    with job.commit() as db:
         standing = books.standing(db, job.name)
         details = job.account.reading.details
         debts.forgive(db, job.name, details)
         if job.options.full:
             debts.owe_all(db, job.name, details, job.account.now())
-        piece = open_slice(job, standing) or new_slice(job, standing)
+        piece = choose(standing)
         books.keep_slice(db, piece)
         seen.forget(db, job.name, piece.name)
     for folder in (job.warehouse.spool / job.name).glob("*"):
         if folder.name != piece.name:
             forget(folder)
-    return replace(standing, slice=piece)
+    return replace(standing, slice=piece), piece
 
 
 def _read(job: Job, standing: Standing, piece: Slice, executor: ThreadPoolExecutor) -> None:
@@ -81,8 +93,32 @@ def _read(job: Job, standing: Standing, piece: Slice, executor: ThreadPoolExecut
         raise
     _tombstones(job, standing, merging)
     merging.close(standing.cursor)
+    if merging.unkept:
+        job.report.fall("partial", _unkept(job, merging.unkept))
+    _remember_lacks(job, standing, piece)
     _compare(job, standing, piece, scan.stated, executor)
     return None
+
+
+def _unkept(job: Job, count: int) -> BadPayload:
+    return BadPayload(
+        f"{job.name}: {count} record{'s' if count > 1 else ''} could not be kept, for want of a usable id or of text "
+        "that is UTF-8; all others are loaded",
+        "they are in the table `problems`; the next run asks for them again, and goes on without those that stay so",
+    )
+
+
+def _remember_lacks(job: Job, standing: Standing, piece: Slice) -> None:
+    """Keep which optional lists this account does not have; a complete read has just asked for all of them again."""
+    lacks = job.account.connector.lacks
+    known = {fact for fact in standing.distrust if fact.startswith("no ")}
+    found = known - lacks if piece.kind in ("first", "full") else set()
+    if lacks - known or found:
+        with job.commit() as db:
+            for fact in lacks - known:
+                books.distrust(db, job.name, fact, job.account.now())
+            for fact in found:
+                books.trust(db, job.name, fact)
 
 
 def _compare(job: Job, standing: Standing, piece: Slice, stated: int | None, executor: ThreadPoolExecutor) -> None:
@@ -93,7 +129,7 @@ def _compare(job: Job, standing: Standing, piece: Slice, stated: int | None, exe
         job.account.seen_whole()
         _after(job, lambda job: Recount(job, standing).after_all(stated))
     elif piece.kind == "full" and piece.resumed and job.account.facts.order is None:
-        job.say("this complete read was interrupted and its list may have shifted: deletions are left to the next one")
+        job.say("this complete read was interrupted and its list may have shifted: only another one finds deletions")
     elif piece.kind == "full":
         _after(job, lambda job: sweep(job, piece, standing.live))
         _after(job, lambda job: Recount(job, standing).after_all(None if piece.resumed else stated))
@@ -109,7 +145,7 @@ def _read_without(
     """Stop believing a fact of this account, and read the whole list without it."""
     merging.wait()
     job.say(f"{sentence}; from now on everything is read without relying on that")
-    with job.warehouse.commit(job.run_id) as db:
+    with job.commit() as db:
         books.distrust(db, job.name, fact, job.account.now())
     forget(merging.folder)
     standing = replace(standing, distrust=standing.distrust | {fact})
@@ -118,7 +154,7 @@ def _read_without(
 
 def _instead(job: Job, standing: Standing, kind: str) -> Slice:
     piece = new_slice(job, standing, kind)
-    with job.warehouse.commit(job.run_id) as db:
+    with job.commit() as db:
         books.keep_slice(db, piece)
     return piece
 
@@ -126,7 +162,7 @@ def _instead(job: Job, standing: Standing, kind: str) -> Slice:
 def _give_up(job: Job, merging: Merging) -> None:
     """A list that cannot be read is begun anew next time: its token leads nowhere."""
     merging.keep()
-    with job.warehouse.commit(job.run_id) as db:
+    with job.commit() as db:
         books.drop_slice(db, job.name)
     forget(merging.folder)
 
@@ -174,7 +210,7 @@ def _settle(job: Job) -> None:
         for resource in report.resources.values()
     ]
     try:
-        with job.warehouse.commit(job.run_id) as db:
+        with job.commit() as db:
             books.record_runs(db, rows)
             complete = report.status == "complete"
             coverage.settle(db, job.name, now, complete=complete, whole=not job.options.bounded)

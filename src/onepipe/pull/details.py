@@ -33,8 +33,7 @@ def roll(job: Job) -> None:
     elapsed = min(now - last, ROLLING_SPAN).total_seconds()
     limit = int(ROLLING_SHARE * job.account.rate * elapsed)
     if limit > 0:
-        with job.warehouse.commit(job.run_id) as db:
-            job.account.fence(db)
+        with job.commit() as db:
             debts.roll(db, job.name, details, now - job.account.sweep, limit, now)
 
 
@@ -100,8 +99,7 @@ def _land(job: Job, detail: str, paid: list[Record | str]) -> None:
     spool = Spool(folder)
     spool.add(detail, [answer for answer in paid if isinstance(answer, Record)], at=job.account.now())
     spool.flush()
-    with job.warehouse.commit(job.run_id) as db:
-        job.account.fence(db)
+    with job.commit() as db:
         counts = landing.land_details(db, job.account.reading, job.run_id, detail, list(segments(folder)))
         debts.pay(db, job.name, [(detail, answer) for answer in paid if isinstance(answer, str)])
     job.report.of(detail).counts.add(counts)

@@ -1,5 +1,7 @@
 """What every part of one connection's run needs at hand."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from threading import Event
@@ -8,6 +10,7 @@ from onepipe import logs
 from onepipe.account import Account
 from onepipe.errors import OnepipeError, Stopped
 from onepipe.report import ConnectionReport, Watch
+from onepipe.warehouse.database import Database
 from onepipe.warehouse.work import Warehouse
 
 OPPORTUNITY = "opportunity"
@@ -17,6 +20,8 @@ OPPORTUNITY = "opportunity"
 class Options:
     """How a run was asked for. `since` and `until` bound a backfill by the date of last change, UTC.
 
+    `max_requests` is for the whole run, `budget` for each connection, and `share` (0 to 1) is such a budget, of what
+    the CRM's quota allows in its window.
     `approve`: what an earlier sweep did not find, and was not believed, is really gone; a person says so.
     """
 
@@ -24,6 +29,8 @@ class Options:
     sweep: bool = False
     full: bool = False
     max_requests: int | None = None
+    budget: int | None = None
+    share: float | None = None
     since: datetime | None = None
     until: datetime | None = None
     restart: bool = False
@@ -62,6 +69,13 @@ class Job:
         """The connection's name."""
         return self.account.name
 
+    @contextmanager
+    def commit(self) -> Iterator[Database]:
+        """One transaction, which only the newest holder of the connection's lease may make. Raises LeaseHeld."""
+        with self.warehouse.commit(self.run_id) as db:
+            self.account.fence(db)
+            yield db
+
     def go_on(self) -> None:
         """Raise Stopped once somebody asked the run to end; called between pages, where nothing is lost."""
         if self.stop.is_set():
@@ -71,5 +85,6 @@ class Job:
             )
 
     def say(self, text: str) -> None:
-        """Tell whoever looks on."""
+        """Tell whoever looks on, and the report."""
+        self.report.notices.append(text)
         self.watch.say(self.name, text)

@@ -10,7 +10,7 @@ from pathlib import Path
 from onepipe.pull.job import OPPORTUNITY, Job
 from onepipe.report import Counts
 from onepipe.spool import Segment, forget, segments
-from onepipe.warehouse import books, coverage, landing, lateness, seen, verdicts
+from onepipe.warehouse import books, coverage, landing, lateness, pieces, seen, verdicts
 from onepipe.warehouse.books import Slice
 from onepipe.warehouse.database import Database
 
@@ -30,6 +30,8 @@ class Merging:
         self.executor = executor
         self.folder: Path = job.warehouse.spool / job.name / piece.name
         self.gone: Tombstones = []
+        self.unkept = 0
+        """Records met for the first time that could not be kept: the cursor stays, so that they are asked for again."""
         self.source_count: int | None = None
         self.waiting = 0
         self.since = time.monotonic()
@@ -71,16 +73,17 @@ class Merging:
         while waiting or closing:
             batch = _some(waiting)
             del waiting[: len(batch)]
-            with self.job.warehouse.commit(self.job.run_id) as db:
-                self.job.account.fence(db)
+            with self.job.commit() as db:
                 piece, counts = self._land(db, batch)
                 if closing and not waiting:
-                    counts.append(self._end(db, piece, cursor))
+                    kept = not (self.unkept or any(count.unkept for _, count in counts))
+                    counts.append(self._end(db, piece, cursor, kept=kept))
                 else:
                     books.keep_slice(db, piece)
             self.slice = piece
             for resource, count in counts:
                 self.job.report.of(resource).counts.add(count)
+                self.unkept += count.unkept
             for segment in batch:
                 segment.remove()
             if not waiting:
@@ -111,12 +114,13 @@ class Merging:
             stamped = self.job.account.facts.stamp is not None
             lateness.note(db, self.job.name, self.job.run_id, piece.kind, piece.hi, stamped=stamped)
 
-    def _end(self, db: Database, piece: Slice, cursor: datetime | None) -> tuple[str, Counts]:
+    def _end(self, db: Database, piece: Slice, cursor: datetime | None, *, kept: bool) -> tuple[str, Counts]:
+        pieces.ended(db, self.job.name, piece.kind, piece.fetched, piece.started_at, self.job.account.now())
         books.drop_slice(db, self.job.name)
         counts = landing.land_deletions(db, self.job.account.reading, self.job.run_id, self.gone)
         if counts.deleted:
             verdicts.marked(db, self.job.name)
-        if piece.kind != "backfill":
+        if piece.kind != "backfill" and kept:
             through = max(filter(None, (piece.hi, cursor)), default=None)
             coverage.cover(db, self.job.name, complete_through=through)
             self.job.report.of(OPPORTUNITY).complete_through = through

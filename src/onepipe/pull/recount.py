@@ -2,13 +2,15 @@
 
 A difference is looked into once, by reading everything. What remains is explained where the list, read whole, states
 that very count (it holds ids twice, or rows without one); else the runs are partial until the difference changes.
+What a stopped sweep did not find explains nothing: a person decides about it first.
 """
 
 from dataclasses import replace
 
 from onepipe.errors import Incomplete
 from onepipe.pull.job import OPPORTUNITY, Job
-from onepipe.warehouse import books, coverage
+from onepipe.pull.sweep import suspect
+from onepipe.warehouse import books, coverage, verdicts
 from onepipe.warehouse.books import Standing
 
 EXPLAINED = "count"
@@ -27,44 +29,68 @@ class Recount:
         known = off == _off(self.before)
         if off and known and EXPLAINED not in self.before.distrust:
             self._fall()
-        if known or not off:
+        if known:
             return False
+        if not off:
+            return self._undecided() > 0  # what a sweep missed may be back, which only another one can tell
         self.job.say(f"{self._words()}: everything is read to find out why")
         return True
 
     def after_all(self, stated: int | None) -> None:
         """After everything was read, in a list that `stated` so many rows."""
         if not _off(self.before):
-            return
+            return self._keep_up()
         off = self._off()
-        explained = off != 0 and self.standing.source_count == stated
-        with self.job.warehouse.commit(self.job.run_id) as db:
+        explained = off != 0 and self.standing.source_count == stated and not self._undecided()
+        with self.job.commit() as db:
             books.trust(db, self.job.name, EXPLAINED)
             if explained:
                 books.distrust(db, self.job.name, EXPLAINED, self.job.account.now())
         if off and off == _off(self.before) and not explained:  # where it moved, the next run looks again
             self._fall()
 
+    def _keep_up(self) -> None:
+        """Note the count where a complete read moved what is known, so that a later difference shows as a new one."""
+        with self.job.warehouse.look() as db:
+            now = books.standing(db, self.job.name)
+        if _off(now) and (count := self._count()) == now.listed:
+            with self.job.warehouse.commit(self.job.run_id) as db:
+                coverage.cover(db, self.job.name, source_count=count)
+
     def _off(self) -> int:
         """By how many rows the CRM counts more than we know; 0 where it does not count any more."""
-        http = self.job.account.http
-        before = http.requests
-        count = self.job.account.connector.count()
-        self.job.report.of(OPPORTUNITY).requests += http.requests - before
+        count = self._count()
         if count is None:
             return 0
-        with self.job.warehouse.commit(self.job.run_id) as db:
+        with self.job.commit() as db:
             coverage.cover(db, self.job.name, source_count=count)
             listed = books.standing(db, self.job.name).listed
         self.standing = replace(self.before, source_count=count, listed=listed)
         return _off(self.standing)
+
+    def _count(self) -> int | None:
+        """What the CRM counts now."""
+        http = self.job.account.http
+        before = http.requests
+        count = self.job.account.connector.count()
+        self.job.report.of(OPPORTUNITY).requests += http.requests - before
+        return count
 
     def _words(self) -> str:
         return f"the CRM counts {self.standing.source_count} opportunities and {self.standing.listed} are known"
 
     def _fall(self) -> None:
         finding = f"{self._words()}, also after everything was read"
-        self.job.report.fall("partial", Incomplete(f"{self.job.name}: {finding}"))
+        undecided = self._undecided()
+        if undecided:
+            error = suspect(self.job, f"{self._words()}; {undecided} that a sweep did not find wait for a decision")
+            return self.job.report.fall("partial", error)
+        return self.job.report.fall("partial", Incomplete(f"{self.job.name}: {finding}"))
+
+    def _undecided(self) -> int:
+        """How many records that a sweep did not find wait for a decision."""
+        with self.job.warehouse.look() as db:
+            return len(verdicts.waiting(db, self.job.name))
 
 
 def _off(standing: Standing) -> int:

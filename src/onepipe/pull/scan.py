@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, cast
 from uuid import uuid4
 
 from onepipe.connector import Window
-from onepipe.errors import BadPayload, PagingLoop
-from onepipe.paging import Page
+from onepipe.errors import BadPayload, PagingLoop, SourceError
+from onepipe.paging import Page, Token
 from onepipe.pull.job import OPPORTUNITY, Job
 from onepipe.pull.merge import Merging
 from onepipe.spool import Spool, segments
@@ -37,9 +38,15 @@ def open_slice(job: Job, standing: Standing) -> Slice | None:
         return None
     if job.options.bounded and (piece.lo, piece.until) != (job.options.since, job.options.until):
         return None
+    if piece.kind == "backfill" and not job.options.bounded:
+        return None
     if piece.kind == "change" and not job.account.facts.order:
         return None
-    return replace(piece, resumed=True)
+    return replace(piece, resumed=piece.resume is not None or _is_kept(job.warehouse.spool / job.name / piece.name))
+
+
+def _is_kept(folder: Path) -> bool:
+    return any(segment.meta.resource == OPPORTUNITY for segment in segments(folder))
 
 
 def new_slice(job: Job, standing: Standing, kind: str | None = None) -> Slice:
@@ -65,6 +72,42 @@ def _kind(job: Job, standing: Standing) -> str:
     return "full" if due or blind or asked else "change"
 
 
+def server_time(job: Job) -> datetime:
+    """Where the cursor will stand: the server's own clock when this run began to ask."""
+    date = job.account.http.first_date
+    if date is None:
+        job.say("the server sends no usable Date header; our own clock less ten minutes stands in for it")
+        return job.account.now() - NO_DATE
+    if abs(date - job.account.now()) > timedelta(minutes=1):
+        job.say(f"the CRM's clock reads {date:%Y-%m-%d %H:%M:%S} UTC, which is not ours; we go by the CRM's")
+    return date
+
+
+def _led(pages: Iterator[Page], token: Token) -> Iterator[tuple[Page, list[Any] | None]]:
+    """Each page with where a later run goes on after it; `token` is where this one began.
+
+    Only the very last page leads to the end. A list may be followed by more (Tactile's hidden rows): of what comes
+    without a token a later run would know nothing, so it goes on before that.
+    """
+    held: Page | None = None
+    try:
+        for page in pages:
+            if held is not None:
+                last, held = held, None
+                yield last, None if token is None else ["next", token]
+            if page.next is None:
+                held = page
+            else:
+                token = page.next
+                yield page, ["next", token]
+    except SourceError:
+        if held is not None:
+            yield held, None if token is None else ["next", token]
+        raise
+    if held is not None:
+        yield held, END
+
+
 class Scan:
     """The fetching half of a slice; the merging half runs behind it."""
 
@@ -80,10 +123,12 @@ class Scan:
 
     def run(self) -> None:
         """Fetch the reference lists, then the opportunities. Raises Distrusted, and every SourceError."""
-        account = self.job.account
+        self._go_on()
+        account, history = self.job.account, self.merging.slice.kind == "backfill"
         try:
             for resource in account.facts.reference:
-                self._refer(resource)
+                if not (history and resource in self.job.report.resources):  # a slice before this one read it
+                    self._refer(resource)
             kept = self._kept()
             if kept == END:
                 return
@@ -94,10 +139,17 @@ class Scan:
                 until=self.merging.slice.until if filters else None,
                 resume=kept[1] if kept else None,
                 distrust=self.standing.distrust,
+                history=history,
             )
-            self._fill(OPPORTUNITY, self._checked(account.connector.pull(OPPORTUNITY, window)))
+            self._fill(OPPORTUNITY, self._checked(account.connector.pull(OPPORTUNITY, window)), window.resume)
         finally:
             self.spool.flush()
+
+    def _go_on(self) -> None:
+        """Where the scan goes on with pages in the spool: it began when the first of them was fetched, not now."""
+        begun = [segment.meta.hi for segment in segments(self.merging.folder) if segment.meta.hi]
+        if begun and self.merging.slice.hi is None:
+            self.merging.begins(datetime.fromisoformat(begun[0]))
 
     def _refer(self, resource: str) -> None:
         """One reference list. One that cannot be read keeps no deal out; labels follow once it can."""
@@ -119,18 +171,18 @@ class Scan:
             self.merging.source_count = self.job.account.connector.count()
             self.job.watch.expects(self.job.name, *self.job.account.cost(self.merging.source_count))
 
-    def _fill(self, resource: str, pages: Iterator[Page]) -> None:
+    def _fill(self, resource: str, pages: Iterator[Page], begun: Token = None) -> None:
         job, fetched = self.job, 0
-        for page in pages:
+        for page, resume in _led(pages, begun):
             self._count(resource)
             fetched += len(page.records)
             if self.merging.slice.hi is None:
-                self.merging.begins(self._server_time())
+                self.merging.begins(server_time(job))
             whole = self.spool.add(
                 resource,
                 page.records,
                 at=job.account.now(),
-                resume=END if page.next is None else ["next", page.next],
+                resume=resume,
                 hi=self.merging.slice.hi,
                 unreadable=page.unreadable,
             )
@@ -147,25 +199,23 @@ class Scan:
         self.job.report.of(resource).requests += requests - self.counted
         self.counted = requests
 
-    def _server_time(self) -> datetime:
-        """Where the cursor will stand: the server's own clock when this scan began."""
-        date = self.job.account.http.first_date
-        if date is None:
-            self.job.say("the server sends no usable Date header; our own clock less ten minutes stands in for it")
-            return self.job.account.now() - NO_DATE
-        if abs(date - self.job.account.now()) > timedelta(minutes=1):
-            self.job.say(f"the CRM's clock reads {date:%Y-%m-%d %H:%M:%S} UTC, which is not ours; we go by the CRM's")
-        return date
-
     def _checked(self, pages: Iterator[Page]) -> Iterator[Page]:
-        """The pages, as long as no row is from before what was asked, or out of the declared order."""
-        account = self.job.account
+        """The pages, as long as no row is from outside of what was asked, or out of the declared order.
+
+        A bound is taken wider by the floor: so far may a stamp be off where a CRM's zone repeats an hour.
+        """
+        account, until = self.job.account, self.merging.slice.until
         ordered = account.facts.order is not None and "order" not in self.standing.distrust
-        filtered = self.since if "filter" not in self.standing.distrust else None
+        filters = account.facts.filter != "none" and "filter" not in self.standing.distrust
+        first = self.since - account.facts.floor if self.since and filters else None
+        final = until + account.facts.floor if until and filters else None
         last = -1
         for page in pages:
-            if filtered and any(account.before(record.stamp, filtered) for record in page.records):
+            if first and any(account.before(record.stamp, first) for record in page.records):
                 raise Distrusted("filter", "the list answers rows from before the instant that was asked for")
+            # A page without a total holds a record asked for by itself, which may have changed since it was listed.
+            if final and page.total is not None and any(account.after(one.stamp, final) for one in page.records):
+                raise Distrusted("range", "the list answers rows from after the instant that was asked for")
             for record in page.records if ordered else ():
                 place = int(record.id) if record.id.isdecimal() else last
                 if place < last:

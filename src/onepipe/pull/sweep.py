@@ -6,6 +6,7 @@ a new credential does not see, and nothing is marked. What was found is written 
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from itertools import islice
 
 from onepipe.decode import Record
@@ -17,6 +18,7 @@ from onepipe.warehouse.books import Slice
 
 ASK_AT_MOST = 2_000  # ids in one sweep, those asked longest ago first; what a person decided about is asked for whole
 AT_A_TIME = 500  # ids of a decision that are asked for and marked in one transaction
+PROOF = timedelta(minutes=1)  # so long a refusal counts after a record known to live has answered
 SAMPLE = 20  # refused one after the other at the very beginning, they make a large absence suspect without asking on
 
 Known = tuple[str, bytes]  # the id and the newest payload of a record that is stored
@@ -39,6 +41,8 @@ class _Absence:
     refused: dict[str, str] = field(default_factory=dict)
     answered: list[Record] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
+    proved_at: datetime | None = None
+    """When a record known to live last answered when asked for by id."""
     evidence: str | None = None
     """What stands for the evidence of each refusal, where asking by id proves nothing."""
 
@@ -101,7 +105,7 @@ def _judge(absence: _Absence) -> None:
         raise _Doubt(f"{about}{likely} of {known} records seem to be gone")
     if absence.refused and absence.job.account.sees_anew():
         count = len(absence.refused)
-        raise _Doubt(f"the credential is new, and does not see {count} of {known} records that the one before it saw")
+        raise _Doubt(f"the credential or the address is new, and does not show {count} of {known} records known before")
 
 
 def _ask(absence: _Absence, missing: list[Known]) -> None:
@@ -114,8 +118,7 @@ def _ask(absence: _Absence, missing: list[Known]) -> None:
             try:
                 absence.answered.append(connector.get(source_id, payload))
             except Gone as gone:
-                if not absence.refused and absence.evidence is None:
-                    _prove(absence)
+                _prove(absence)
                 absence.refused[source_id] = absence.evidence or gone.evidence
             absence.asked.append(source_id)
     finally:
@@ -128,11 +131,15 @@ def _prove(absence: _Absence) -> None:
     Where a person decided, their word stands in for a list that is empty; and where even records that the list shows
     are refused, it stands for the refusal.
     """
+    now = absence.job.account.now()
+    if absence.evidence or (absence.proved_at and now - absence.proved_at < PROOF):
+        return
     for witness in absence.witnesses:
         try:
             absence.job.account.connector.get(*witness)
         except Gone:  # deleted since the list was read, perhaps
             continue
+        absence.proved_at = now
         return
     if not absence.decided:
         raise _Doubt("even records that the list shows are refused when asked for by id")
@@ -154,8 +161,7 @@ def _parts(decided: list[Known]) -> Iterator[list[Known]]:
 def _write_down(absence: _Absence, doubt: str) -> int:
     job, now = absence.job, absence.job.account.now()
     answered = [record.id for record in absence.answered]
-    with job.warehouse.commit(job.run_id) as db:
-        job.account.fence(db)
+    with job.commit() as db:
         count = verdicts.suspect(db, job.name, absence.read.name, absence.refused, answered, doubt, now)
         seen.drop(db, job.name)
     return count
@@ -172,8 +178,7 @@ def _land(absence: _Absence) -> None:
     spool = Spool(folder)
     spool.add(OPPORTUNITY, absence.answered, at=now)
     spool.flush()
-    with job.warehouse.commit(job.run_id) as db:
-        job.account.fence(db)
+    with job.commit() as db:
         counts = landing.land(db, job.account.reading, job.run_id, list(segments(folder)))
         verdicts.met(db, job.name)
         counts.add(landing.land_deletions(db, job.account.reading, job.run_id, gone))
@@ -185,8 +190,7 @@ def _land(absence: _Absence) -> None:
 
 def _end(absence: _Absence) -> None:
     job = absence.job
-    with job.warehouse.commit(job.run_id) as db:
-        job.account.fence(db)
+    with job.commit() as db:
         seen.end(db, job.name, absence.read.name, absence.asked, job.account.now())
         verdicts.clear(db, job.name)
         coverage.cover(db, job.name, last_sweep_at=absence.read.started_at)

@@ -202,10 +202,6 @@ class Administrate(Crm):
             answer.headers.append(("WWW-Authenticate", 'Basic realm="Administrate"'))
             raise Refused(answer)
 
-    def documented_limit(self) -> int:
-        """6,000 requests in 5 minutes."""
-        return 6000
-
     def emptied(self, answer: Answer) -> Answer:
         """An empty array under the same X-Pagination headers."""
         answer.body = b"[]"

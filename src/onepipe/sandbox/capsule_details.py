@@ -122,10 +122,6 @@ class CapsuleDetails(Crm):
         }
         return self._print(trees.get(shape, node("list", [node("item", "1"), node("item", "two")])))
 
-    def documented_limit(self) -> int:
-        """4,000 requests an hour for each user."""
-        return 4000
-
     def limited(self) -> Answer:
         """429 with `error`, not `message`, and X-RateLimit-Reset in epoch seconds."""
         answer = super().limited()
@@ -135,7 +131,7 @@ class CapsuleDetails(Crm):
 
     def rate_headers(self, answer: Answer, left: int) -> None:
         """X-RateLimit-Limit, -Remaining, -Reset."""
-        limit = self.options.rate_limit if self.options.rate_limit is not None else self.documented_limit()
+        limit = self.stated_limit()
         values = {"Limit": limit, "Remaining": left, "Reset": int(self.window_ends().timestamp())}
         answer.headers += [(f"X-RateLimit-{name}", str(value)) for name, value in values.items()]
 

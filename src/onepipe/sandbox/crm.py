@@ -214,11 +214,11 @@ class Crm:
         if limit is not None and len(self._recent) >= limit:
             return -1
         self._recent.append(now)
-        return max(0, (limit if limit is not None else self.documented_limit()) - len(self._recent))
+        return max(0, self.stated_limit() - len(self._recent))
 
-    def documented_limit(self) -> int:
-        """Requests per window the vendor states; printed in headers even while unenforced."""
-        return 1_000_000
+    def stated_limit(self) -> int:
+        """The limit that headers state; without one in force so high that who believes it is not slowed down."""
+        return self.options.rate_limit if self.options.rate_limit is not None else 1_000_000
 
     def window_ends(self) -> datetime:
         """When the oldest counted request leaves the window."""

@@ -4,7 +4,8 @@ Kinds (`Faults.add(kind, ...)`), with their own arguments in brackets:
   replace the answer    status [status, retry_after, body], refused_200, login_page, html, error_envelope,
                         wrong_shape [shape: missing|object|null|list], redirect [location, status], reset
   change the answer     truncated [keep: share of the body], short_body, empty_page, repeat_page, cycle,
-                        gzip, bom, latin1 [lie: header|body], headers [headers: name -> text or null]
+                        gzip, bom, latin1 [lie: header|body], headers [headers: name -> text or null],
+                        rewrite [edit: the body's bytes -> other bytes; not through the control door]
   change the request    limit_cap [cap], ignore_filter, ignore_order
   take time             slow [seconds], hang [seconds, 3600]
   run code              hook [call]
@@ -32,13 +33,13 @@ REPLACING = frozenset(
     {"status", "refused_200", "login_page", "html", "error_envelope", "wrong_shape", "redirect", "reset"}
 )
 CHANGING = frozenset(
-    {"truncated", "short_body", "empty_page", "repeat_page", "cycle", "gzip", "bom", "latin1", "headers"}
+    {"truncated", "short_body", "empty_page", "repeat_page", "cycle", "gzip", "bom", "latin1", "headers", "rewrite"}
 )
 REQUESTING = frozenset({"limit_cap", "ignore_filter", "ignore_order"})
 WAITING = frozenset({"slow", "hang"})
 KINDS = REPLACING | CHANGING | REQUESTING | WAITING | {"hook"}
 ON_LISTS = frozenset(
-    {"empty_page", "repeat_page", "cycle", "wrong_shape", "limit_cap", "ignore_filter", "ignore_order"}
+    {"empty_page", "repeat_page", "cycle", "wrong_shape", "limit_cap", "ignore_filter", "ignore_order", "rewrite"}
 )
 
 
@@ -91,6 +92,7 @@ class Fault:
     lie: str = "header"
     headers: dict[str, str | None] = field(default_factory=dict)
     call: Callable[[], Any] | None = None
+    edit: Callable[[bytes], bytes] | None = None
     fired: int = 0
     met: int = 0
     kept: list[Any] = field(default_factory=list, repr=False)
@@ -175,8 +177,8 @@ class Fault:
             case "gzip":
                 answer.body = gzip.compress(answer.body)
                 answer.set("Content-Encoding", "gzip")
-            case "bom":
-                answer.body = b"\xef\xbb\xbf" + answer.body
+            case "bom" | "rewrite":
+                answer.body = self.edit(answer.body) if self.edit else b"\xef\xbb\xbf" + answer.body
             case "latin1":
                 self._mislabel(answer)
             case "headers":
@@ -236,7 +238,7 @@ class Faults:
     def told(self) -> list[dict[str, Any]]:
         """Plain facts about each fault, for the control door."""
         return [
-            {key: value for key, value in asdict(_plain(fault)).items() if key not in ("call", "kept")}
+            {key: value for key, value in asdict(_plain(fault)).items() if key not in ("call", "edit", "kept")}
             for fault in self._faults
         ]
 
@@ -250,4 +252,4 @@ class Faults:
 def _plain(fault: Fault) -> Fault:
     """A copy without the parts that cannot be copied or printed."""
     values = {name: getattr(fault, name) for name in fault.__dataclass_fields__}
-    return Fault(**{**values, "call": None, "kept": []})
+    return Fault(**{**values, "call": None, "edit": None, "kept": []})

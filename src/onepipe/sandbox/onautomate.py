@@ -163,16 +163,12 @@ class OnAutomate(Crm):
         answer.body = dump({**load(answer.body), "opportunities": []})
         return answer
 
-    def documented_limit(self) -> int:
-        """100 requests in 10 seconds."""
-        return 100
-
     def rate_headers(self, answer: Answer, left: int) -> None:
         """The five headers known from V2."""
-        limit = self.options.rate_limit if self.options.rate_limit is not None else self.documented_limit()
+        limit = self.stated_limit()
         values = {
             "X-RateLimit-Limit-Daily": 200_000,
-            "X-RateLimit-Daily-Remaining": 200_000 - len(self.log),
+            "X-RateLimit-Daily-Remaining": max(0, 200_000 - len(self.log)),
             "X-RateLimit-Interval-Milliseconds": int(self.options.rate_window_seconds * 1000),
             "X-RateLimit-Max": limit,
             "X-RateLimit-Remaining": max(0, left),

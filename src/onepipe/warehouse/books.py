@@ -12,6 +12,7 @@ from typing import Any
 
 from onepipe.errors import LeaseHeld
 from onepipe.report import Counts
+from onepipe.warehouse import pieces
 from onepipe.warehouse.database import Database
 from onepipe.warehouse.instants import as_text, iso, moment
 
@@ -107,7 +108,7 @@ def _slice(db: Database, connection: str) -> Slice | None:
 
 def keep_slice(db: Database, piece: Slice) -> None:
     """Write down how far a slice came."""
-    drop_slice(db, piece.connection)
+    db.run("DELETE FROM store.slices WHERE connection = ?", [piece.connection])
     resume = json.dumps(piece.resume) if piece.resume is not None else None
     moments = [as_text(piece.lo), as_text(piece.hi), as_text(piece.until)]
     db.run(
@@ -117,13 +118,13 @@ def keep_slice(db: Database, piece: Slice) -> None:
             *(as_text(piece.started_at), piece.resumed),
         ],
     )
-    db.run("UPDATE coverage SET open_slices = 1 WHERE connection = ? AND resource = 'opportunity'", [piece.connection])
+    pieces.tell_open(db, piece.connection)
 
 
 def drop_slice(db: Database, connection: str) -> None:
     """A slice ended, or was given up."""
     db.run("DELETE FROM store.slices WHERE connection = ?", [connection])
-    db.run("UPDATE coverage SET open_slices = 0 WHERE connection = ? AND resource = 'opportunity'", [connection])
+    pieces.tell_open(db, connection)
 
 
 def describe(db: Database, connections: Mapping[str, tuple[str, str | None, bool]]) -> None:

@@ -28,8 +28,8 @@ def land(db: Database, reading: Reading, run_id: str, segments: Sequence[Segment
         {"connection": reading.connection, "newest": _newest(db)},
     )
     _drop_permuted(db, reading)
-    problems = _unreadable(db, reading, run_id, segments)
-    counts = Counts(fetched=fetched, problems=problems)
+    unkept = _unreadable(db, reading, run_id, segments)
+    counts = Counts(fetched=fetched, problems=unkept, unkept=unkept)
     if not db.one("SELECT count(*) FROM changed"):
         return counts
     _append_raw(db, reading, run_id, "opportunity", source="changed JOIN arrivals USING (place)")

@@ -35,13 +35,23 @@ def shown(value: Any, name: str) -> str:
     """A value as JSON, cut; hidden where its name or its form is that of a secret."""
     if _SECRET_NAME.search(name):
         return HIDDEN
-    text = value if isinstance(value, _Written) else json.dumps(value, ensure_ascii=False, default=str)
+    text = _json(value)
     text = _SECRET_WORD.sub("…", _QUERY.sub("?…", " ".join(text.split())))
     return text if len(text) <= LENGTH else text[: LENGTH - 1] + "…"
 
 
 class _Written(str):
     """A number as the CRM wrote it."""
+
+
+def _json(value: Any) -> str:
+    """A value as JSON: numbers as they were sent, and nothing of what is named like a secret."""
+    if isinstance(value, dict):
+        shown = {key: _json(HIDDEN if _SECRET_NAME.search(key) else one) for key, one in value.items()}
+        return "{" + ", ".join(f"{json.dumps(key, ensure_ascii=False)}: {one}" for key, one in shown.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_json, value)) + "]"
+    return str(value) if isinstance(value, _Written) else json.dumps(value, ensure_ascii=False)
 
 
 def _values(data: Any, steps: Sequence[str]) -> Iterator[Any]:

@@ -22,8 +22,8 @@ CLOSED = "('won', 'lost', 'abandoned')"
 class Reading:
     """One connection as the SQL needs it: its name and account, and how its payloads are read.
 
-    `macros`, `select` and `stages` are the compiled mapping; `exact` rewrites a payload so that no number loses digits;
-    `same` compares two payloads;
+    `macros`, `select` and `stages` are the compiled mapping; `exact` rewrites a payload so that no number loses digits
+    and no key stands twice; `same` compares two payloads;
     `drifting` are the fields that do not count as a change; `details` the sub-requests owed for each new version.
     """
 
@@ -102,8 +102,7 @@ def read(db: Database, reading: Reading, payloads: Payloads, details: str = "") 
 
     `details` is a query (detail, source_id, payload) for what the sub-requests answered; the newest, by default.
     """
-    if payloads.exact:
-        _keep_long_numbers(db, reading, payloads.relation)
+    _make_readable(db, reading, payloads)
     sources = (
         "changed" if payloads.relation == "changed" else f"changed JOIN {payloads.relation} p USING ({payloads.key})"
     )
@@ -125,13 +124,30 @@ def read(db: Database, reading: Reading, payloads: Payloads, details: str = "") 
         raise AssertionError(f"the mapping of {reading.connection} made {answers} rows of {rows}")
 
 
-def _keep_long_numbers(db: Database, reading: Reading, relation: str) -> None:
-    """Quote numbers that DuckDB's JSON reader would round, in what is read only: raw stays as it was sent."""
-    suspects = f"SELECT rowid, payload FROM {relation} WHERE regexp_matches(payload, '{LONG_NUMBER}')"
-    for key, payload in db.run(suspects):
+def _make_readable(db: Database, reading: Reading, payloads: Payloads) -> None:
+    """Help DuckDB's JSON reader where it would be wrong, in what is read only: raw stays as it was sent.
+
+    It rounds long numbers, and takes the first of a key that stands twice, where everybody else takes the last.
+    """
+    twice = [shape for (shape,) in db.run(_TWICE.format(relation=payloads.relation))]
+    suspects = [f"{_SHAPE} IN (SELECT unnest($twice::VARCHAR[]))"] if twice else []
+    if payloads.exact:
+        suspects.append(f"regexp_matches(payload, '{LONG_NUMBER}')")
+    if not suspects:
+        return
+    found = f"SELECT rowid, payload FROM {payloads.relation} WHERE {' OR '.join(suspects)}"
+    for key, payload in db.run(found, {"twice": twice} if twice else None):
         exact = reading.exact(payload.encode()).decode()
         if exact != payload:
-            db.run(f"UPDATE {relation} SET payload = ? WHERE rowid = ?", [exact, key])
+            db.run(f"UPDATE {payloads.relation} SET payload = ? WHERE rowid = ?", [exact, key])
+
+
+# One look at the keys of each record costs 3 us; whether one stands twice is then asked once for each set of keys.
+_SHAPE = "CASE WHEN json_valid(payload) THEN json_keys(payload)::VARCHAR END"
+_TWICE = (
+    f"SELECT shape FROM (SELECT {_SHAPE} AS shape, any_value(payload) AS example FROM {{relation}} GROUP BY shape) "
+    "WHERE shape IS NOT NULL AND len(json_keys(example)) > len(list_distinct(json_keys(example)))"
+)
 
 
 def compose(reading: Reading) -> str:

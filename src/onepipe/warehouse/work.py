@@ -14,6 +14,7 @@ from onepipe.warehouse.files import copied
 from onepipe.warehouse.schema import SCHEMA_VERSION
 
 Lock = Callable[[], AbstractContextManager[None]]
+SMALLEST = 12_288  # bytes of a DuckDB file's headers: one that is shorter was being made when its process was killed
 
 
 class Warehouse:
@@ -57,6 +58,8 @@ class Warehouse:
         Raises ConfigError for a file that a newer onepipe wrote.
         """
         with self._turn:
+            if self.path.exists() and self.path.stat().st_size < SMALLEST:
+                self.path.unlink()
             with self._engine.writing(self.path) as db:
                 if not db.one("SELECT count(*) FROM duckdb_tables() WHERE database_name = 'work'"):
                     layout.create(db, __version__)

@@ -1,0 +1,217 @@
+"""What a standing means for people: its state in one word, whether it is stale, and what to do, in sentences.
+
+complete    all that the CRM told up to `complete through` is loaded
+failing     the last run was not complete
+suspect     a sweep found more deletions than it believes; somebody has to decide
+held back   the CRM's quota, or our own, says wait
+loading     the first load is under way, or was interrupted
+never run, disabled, retired    as config.yaml says
+"""
+
+import shutil
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import onepipe.cli.screen as screen
+
+if TYPE_CHECKING:
+    from onepipe.config import Config, Connection, Schedule
+    from onepipe.control.look import Look
+
+Standing = dict[str, Any]
+
+STATES = ("failing", "suspect", "held back", "loading", "never run", "complete", "disabled", "retired")
+IDLE = ("disabled", "retired")
+A_DAY = timedelta(hours=26)  # runs by hand or by the system's cron: one a day, and two hours late
+WEEK = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+COPIES = 3  # of work.duckdb: itself, the snapshot, and the copy that becomes the next one
+
+
+def at_control(seen: "Look", one: Standing) -> Standing:
+    """What the control file knows of a connection: who is at work on it, its hold, and when it may be read whole."""
+    key = f"connection:{one['connection']}"
+    owner, hold = seen.owners.get(key), seen.hold(one["connection"], one["connector"])
+    scan = seen.next_scan.get(key)
+    return {
+        "at_work": f"{owner.command} (process {owner.pid} on {owner.host})" if owner else None,
+        "held_until": _iso(hold[0]) if hold else None,
+        "held_why": hold[1] if hold else None,
+        "next_scan_at": _iso(scan) if scan else None,
+    }
+
+
+def judged(one: Standing, connection: "Connection | None", now: datetime) -> Standing:
+    """A standing with its state in one word, how old it is, and whether that is older than its schedule promises."""
+    through = one["complete_through"]
+    age = (now - datetime.fromisoformat(through)).total_seconds() if through else None
+    told = one | {"state": _state(one), "behind_seconds": None if age is None else round(max(age, 0))}
+    limit = _patience(connection, one["last_command"]) if connection else None
+    awaited = told["state"] not in (*IDLE, "never run") and limit is not None
+    return told | {"stale": bool(awaited and limit and (age is None or age > limit.total_seconds()))}
+
+
+def _state(one: Standing) -> str:
+    if one["state"] != "active":
+        return str(one["state"])
+    failing, kind = bool(one["failing_since"]), one["error_kind"]
+    if (failing and kind == "suspect") or (one["suspect_since"] and not failing):
+        return "suspect"
+    if one["held_until"] or (failing and kind == "rate_limited"):
+        return "held back"
+    if failing:
+        return "failing"
+    return "loading" if one["complete_through"] is None else "complete"
+
+
+def _patience(connection: "Connection", last_command: str | None) -> timedelta | None:
+    """How old a connection may be: twice its schedule, or a day where nobody wrote one and no daemon runs it."""
+    if "schedule" not in connection.model_fields_set and last_command != "daemon":
+        return A_DAY
+    schedule: Schedule = connection.schedule
+    if schedule.every is not None:
+        return 2 * schedule.every + timedelta(minutes=10)
+    _, hour, day, month, weekday = (schedule.cron or "").split()
+    if month != "*":
+        return None
+    if day != "*":
+        return timedelta(days=32)
+    if weekday != "*":
+        days = sorted(WEEK.index(name) for name in weekday.split(","))
+        gaps = [(after - before) % 7 or 7 for before, after in zip(days, [*days[1:], days[0]], strict=True)]
+        return timedelta(days=max(gaps), hours=2)
+    return timedelta(hours=2) if hour == "*" else A_DAY
+
+
+def well(one: Standing) -> bool:
+    """Whether nobody has to look at it."""
+    return one["state"] in (*IDLE, "complete") and not one["stale"]
+
+
+def sentences(one: Standing, config: "Config") -> list[str]:
+    """What is wrong, what is safe, and what to type; then what else there is to know."""
+    return [*_state_of(one, config), *_remarks(one, config)]
+
+
+def _state_of(one: Standing, config: "Config") -> Iterator[str]:
+    name, state = one["connection"], one["state"]
+    if state == "never run":
+        yield f"never run; `onepipe sync {name}` loads it"
+    if one["suspect_since"] or state == "suspect":
+        yield _suspect(one)
+    if state == "held back":
+        yield _held(one)
+    elif one["failing_since"] and state == "failing":
+        cause = f" ({one['error_kind']}): {one['error_message']}" if one["error_kind"] else ""
+        yield f"failing since {screen.when(one['failing_since'], ' UTC')}{cause}"
+        yield _remedy(one, config)
+    elif state not in IDLE and one["open_slices"] and not one["at_work"]:
+        yield f"a read of the whole list was interrupted; `onepipe sync {name}` goes on with it"
+    if one["at_work"]:
+        yield f"being read now by {one['at_work']}"
+    if one["stale"] and state == "complete":
+        since = screen.when(one["complete_through"], " UTC")
+        yield f"stale: nothing was read since {since}; `onepipe sync {name}` reads, `onepipe daemon` keeps it fresh"
+
+
+def _suspect(one: Standing) -> str:
+    name = one["connection"]
+    rows = screen.counted(one["suspect_rows"], "deal") if one["suspect_rows"] else "many deals"
+    since = f" since {screen.when(one['suspect_since'], ' UTC')}" if one["suspect_since"] else ""
+    why = f" ({one['suspect_reason']})" if one["suspect_reason"] else ""
+    return (
+        f"suspect{since}: a sweep did not find {rows}{why}. Nothing was marked as deleted, and all that arrived is "
+        f"loaded. `onepipe sweep show {name}` lists them; `onepipe sweep approve {name}` if they are deleted, `onepipe "
+        f"sweep discard {name}` if they are not"
+    )
+
+
+def _held(one: Standing) -> str:
+    name, until = one["connection"], one["held_until"]
+    why = one["held_why"] or one["error_message"] or "its quota is used up"
+    when = f" until {until[:16].replace('T', ' ')} UTC" if until else ""
+    return (
+        f"held back{when}: {why}. {_safe(one)}; the daemon goes on by itself, else `onepipe sync {name}` does. "
+        "`onepipe quota` shows what is left"
+    )
+
+
+def _safe(one: Standing) -> str:
+    through = one["complete_through"]
+    if through:
+        return f"Everything up to {through[:16].replace('T', ' ')} UTC is loaded and safe"
+    return "What was read is safe"
+
+
+def _remedy(one: Standing, config: "Config") -> str:
+    """What is safe and what to type, for a connection whose last run was not complete."""
+    name = one["connection"]
+    remedies: dict[str, Callable[[], str]] = {
+        "auth": lambda: f"put a credential that is accepted in place, then `onepipe check {name}`",
+        "unavailable": lambda: f"`onepipe check {name}` says whether the CRM answers; then `onepipe sync {name}`",
+        "bad_payload": lambda: f"`onepipe sync {name}` tries again; if it stays, report it to the CRM's vendor",
+        "paging": lambda: f"`onepipe sync {name}` tries again, best while few people work in the CRM",
+        "config": lambda: f"`onepipe check {name}` names every mistake with its line",
+        "lease": lambda: f"`onepipe sync {name} --wait 600` waits for the other process",
+        "disk": lambda: f"{_space(config)}; then `onepipe sync {name}`",
+        "internal": lambda: f"`onepipe --debug sync {name}` prints what to report",
+    }
+    remedy = remedies.get(one["error_kind"] or "", lambda: f"`onepipe sync {name}` tries again")
+    return f"{_safe(one)}. To do: {remedy()}"
+
+
+def _space(config: "Config") -> str:
+    """How much room the state folder needs and has."""
+    work: Path = config.state / "work.duckdb"
+    try:
+        needed, free = COPIES * work.stat().st_size, shutil.disk_usage(config.state).free
+    except OSError:
+        return f"see that {config.state} and {config.warehouse.parent} can be written and have space left"
+    return (
+        f"about {screen.size(needed)} are needed in all on the disks of {config.state} and {config.warehouse.parent}, "
+        f"and {screen.size(free)} are free: make room"
+    )
+
+
+def _remarks(one: Standing, config: "Config") -> Iterator[str]:
+    name = one["connection"]
+    if one["details_owed"]:
+        details = screen.counted(one["details_owed"], "detail")
+        yield f"{details} (tags, notes, items) still to be read; each run reads as many as the quota allows"
+    if one["problems"]:
+        values = screen.counted(one["problems"], "value")
+        are = "is" if one["problems"] == 1 else "are"
+        yield f'{values} could not be read and {are} NULL; `onepipe sql "FROM problems"` lists them'
+    yield from _lateness(one, config.connections.get(name))
+    if one["next_scan_at"] and one["state"] not in IDLE:
+        yield _next_scan(one)
+    if one["state"] == "retired":
+        yield f"not in config.yaml any more: its rows stay, nothing is read; name {name} there again to go on"
+
+
+def _lateness(one: Standing, connection: "Connection | None") -> Iterator[str]:
+    proposed = one["proposed_overlap"]
+    if proposed and connection and proposed > connection.overlap.total_seconds():
+        rows = screen.counted(one["late_rows"], "deal")
+        yield (
+            f"{rows} came to be seen after their own time had been read; sweeps find such deals, `overlap: "
+            f"{proposed // 60}m` in config.yaml would have found all of them at once"
+        )
+    if one["undated_rows"]:
+        rows = screen.counted(one["undated_rows"], "deal")
+        yield f"{rows} without a time of change: only a sweep finds what changes in them"
+
+
+def _next_scan(one: Standing) -> str:
+    when = str(one["next_scan_at"])[:16].replace("T", " ")
+    return f"this CRM has to be read whole for every change, at most with half of its quota: next at {when} UTC"
+
+
+def _iso(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def now() -> datetime:
+    """The present."""
+    return datetime.now(UTC)

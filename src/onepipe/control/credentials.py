@@ -1,0 +1,66 @@
+"""Which credential a connection was last swept with: a new one may see less, and what it does not see is not deleted.
+
+Kept is a keyed hash, whose random key never leaves the control file: nobody can tell the credential from it, nor
+whether two connections share one.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from hashlib import blake2b
+
+from onepipe.control.file import ControlFile
+
+_NONE = b""  # the fingerprint of no credential: whatever comes next is new
+
+
+class Credential:
+    """A connection's credential, to be held against the one of its last sweep; keeps no secret itself."""
+
+    def __init__(self, file: ControlFile, connection: str, values: Mapping[str, str]) -> None:
+        self._file = file
+        self._connection = connection
+        text = json.dumps([connection, sorted(values.items())])
+        self._fingerprint = blake2b(text.encode(), key=_key(file), digest_size=32).digest()
+
+    def is_new(self) -> bool:
+        """Whether the last sweep was made with another one; False where there was none."""
+        return self._kept() not in (None, self._fingerprint)
+
+    def keep(self) -> None:
+        """From now on this is the one of the last sweep."""
+        if self._kept() != self._fingerprint:
+            _write(self._file, self._connection, self._fingerprint)
+
+    def _kept(self) -> bytes | None:
+        with self._file.reading() as db:
+            row = db.execute("SELECT fingerprint FROM credential WHERE connection = ?", (self._connection,)).fetchone()
+        return row["fingerprint"] if row else None
+
+
+def doubt(file: ControlFile, connection: str) -> None:
+    """Take whatever credential a connection uses next for a new one."""
+    _write(file, connection, _NONE)
+
+
+def forget(file: ControlFile, connection: str) -> None:
+    """Drop what is kept of a connection's credentials: its next sweep is its first."""
+    with file.writing() as db:
+        db.execute("DELETE FROM credential WHERE connection = ?", (connection,))
+
+
+def _write(file: ControlFile, connection: str, fingerprint: bytes) -> None:
+    with file.writing() as db:
+        db.execute("INSERT OR REPLACE INTO credential VALUES (?, ?)", (connection, fingerprint))
+
+
+def _key(file: ControlFile) -> bytes:
+    """The random key of this control file, made when it is first asked for."""
+    with file.reading() as db:
+        row = db.execute("SELECT key FROM fingerprint_key").fetchone()
+    if row is None:
+        with file.writing() as db:
+            db.execute("INSERT OR IGNORE INTO fingerprint_key VALUES (1, ?)", (os.urandom(32),))
+            row = db.execute("SELECT key FROM fingerprint_key").fetchone()
+    key: bytes = row["key"]
+    return key

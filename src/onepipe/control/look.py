@@ -1,0 +1,66 @@
+"""A look at the control file that changes nothing: for `status`, which works beside everything and before anything.
+
+A file that is not there, or not yet laid out as this onepipe does it, tells nothing; it is neither made nor migrated.
+"""
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from onepipe.control.leases import Owner, owners
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What was seen: who is at work on what, what is held back until when and why, when the next complete read may be.
+
+    By the ledger's keys ("connection:acme", "address:capsule"); instants in UTC, none of them past.
+    """
+
+    owners: dict[str, Owner] = field(default_factory=dict)
+    held: dict[str, tuple[datetime, str]] = field(default_factory=dict)
+    next_scan: dict[str, datetime] = field(default_factory=dict)
+
+    def hold(self, connection: str, connector: str) -> tuple[datetime, str] | None:
+        """What keeps a connection from being asked: its own hold, or that of our address at its CRM."""
+        found = [self.held[key] for key in (f"connection:{connection}", f"address:{connector}") if key in self.held]
+        return max(found, default=None)
+
+
+def look(state: Path, clock: Callable[[], float] = time.time) -> Look:
+    """What the control file of a state folder says now."""
+    path = state / "control.sqlite"
+    try:
+        if not path.is_file():
+            return Look()
+        with _opened(path) as db:
+            return Look(_owners(db, clock), *_quotas(db, clock()))
+    except (OSError, sqlite3.Error):
+        return Look()
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5)) as db:
+        db.row_factory = sqlite3.Row
+        yield db
+
+
+def _owners(db: sqlite3.Connection, clock: Callable[[], float]) -> dict[str, Owner]:
+    return {one.name: one for one in owners(db, clock())}
+
+
+def _quotas(db: sqlite3.Connection, now: float) -> tuple[dict[str, tuple[datetime, str]], dict[str, datetime]]:
+    if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'quota'").fetchone():
+        return {}, {}
+    rows = db.execute("SELECT key, held_until, held_why, scan_next FROM quota").fetchall()
+    held = {row["key"]: (_instant(row["held_until"]), row["held_why"]) for row in rows if row["held_until"] > now}
+    return held, {row["key"]: _instant(row["scan_next"]) for row in rows if (row["scan_next"] or 0) > now}
+
+
+def _instant(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
