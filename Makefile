@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 LOCK = UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile --quiet --universal --generate-hashes --no-annotate
 
-.PHONY: demo test check fmt soak lock
+.PHONY: demo test check fmt soak soak-properties lock
 demo: .venv/ready    # five CRMs on loopback, synced into DuckDB, changed, synced again; needs no network
 	$(BIN)/onepipe demo
 test: .venv/ready    # all tests
@@ -12,7 +12,9 @@ check: .venv/ready   # style, types, tests
 	$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/mypy && $(MAKE) test
 fmt: .venv/ready     # put every file into the house style
 	$(BIN)/ruff check --fix && $(BIN)/ruff format
-soak: .venv/ready    # the property tests and simulations with fifty times as many examples
+soak: .venv/ready    # SEEDS (1000) fresh simulations, from FIRST where given; SEED=123 replays that one and tells all of it
+	$(BIN)/python -m tests.simulation.play
+soak-properties: .venv/ready  # the property tests with fifty times as many examples
 	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest -n auto
 lock:                # new versions of all packages; needs uv
 	$(LOCK) --upgrade --group dev pyproject.toml -o requirements.lock

@@ -144,17 +144,16 @@ class Tactile(Connector):
 
     def _unlisted(self, window: Window, bounds: dict[str, Any]) -> Iterator[Record]:
         """Brief rows of what the main list may leave out, as far as this account has lists that tell."""
-        known = window.distrust if window.since else ()  # a complete read asks again for what was missing
+        absent = window.distrust if window.since else ()  # a complete read asks again for what was missing
         for name in ("list_all", "recently_won", "recently_lost"):
             path = f"{OPPORTUNITIES}/{name}"
             try:
-                if f"no {name}" in known:
-                    raise Gone(name)
-                if name == "list_all":
+                if name == "list_all" and f"no {name}" not in absent:
                     answer = self.http.get(path, gone=True, **bounds)
                     yield from json_page(answer.content, "opportunities", stamp="lastupdated").records
                     return
-                yield from (record for page in self._numbered(path, **bounds) for record in page.records)
+                if f"no {name}" not in absent:
+                    yield from (record for page in self._numbered(path, **bounds) for record in page.records)
             except MISSING:
                 self.lacks.add(f"no {name}")
 

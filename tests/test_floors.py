@@ -38,7 +38,7 @@ STEPS = (
 STEP = {room: number for number, rooms in enumerate(STEPS) for room in rooms.split()}
 SEALED = {"httpx": "http", "duckdb": "warehouse", "sqlite3": "control", "apscheduler": "daemon"}
 FORBIDDEN = ("utils", "util", "common", "helpers", "helper", "manager", "misc", "base")
-FILE_LINES, CONNECTOR_LINES, FUNCTION_LINES = 300, 180, 50
+FILE_LINES, CONNECTOR_LINES, FUNCTION_LINES = 300, 190, 50
 
 FILES = sorted(path for path in SOURCE.rglob("*.py") if "templates" not in path.parts)
 CONNECTORS = sorted((HOUSE / "connectors").glob("*.py"))

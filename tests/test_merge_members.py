@@ -16,7 +16,7 @@ ROWS.append({"item_id": "2", "name": "Nut", "quantity": Decimal(1), "unit_amount
 
 
 def one(field: str, base: Any, ours: Any, theirs: Any, policy: Policy = "ask") -> Any:
-    made = merge({field: base}, {field: ours}, {field: theirs}, lambda name: policy).fields[field]
+    made = merge({field: base}, {field: ours}, {field: theirs}, lambda _: policy).fields[field]
     return made.decision if made.decision != "write" else made.value
 
 
@@ -106,8 +106,17 @@ def test_a_row_that_both_sides_changed_is_a_conflict(ours: Any, theirs: Any) -> 
     assert "take" == one("line_items", ROWS, ours, theirs, "remote_wins")
     won = one("line_items", ROWS, ours, theirs, "local_wins")
     known = seen({"line_items": ROWS}, {"line_items": theirs}, "line_items")
-    assert won == merge(known, {"line_items": ours}, {"line_items": theirs}, lambda name: "ask").writes["line_items"]
+    assert won == merge(known, {"line_items": ours}, {"line_items": theirs}, lambda _: "ask").writes["line_items"]
     assert len(ours) == len(won)
+
+
+def test_deciding_for_ours_leaves_rows_that_others_added() -> None:
+    """A person who decides on a clash has not decided on rows that ours never spoke of."""
+    ours, nail = changed(0, quantity=Decimal(3)), {"item_id": "3", "name": "Nail"}
+    theirs = [*changed(0, quantity=Decimal(4)), nail]
+    known = seen({"line_items": ROWS}, {"line_items": theirs}, "line_items")
+    made = merge(known, {"line_items": ours}, {"line_items": theirs}, lambda _: "ask")
+    assert [Step("change", "1", {"quantity": Decimal(3)})] == steps(theirs, made.writes["line_items"])
 
 
 def test_remote_wins_in_one_row_leaves_our_other_rows() -> None:
@@ -126,6 +135,17 @@ def test_a_new_row_that_is_there_already_is_not_added_again() -> None:
     wanted = one("line_items", ROWS, [*ROWS, nail, nail], there)
     assert [Step("add", None, nail)] == steps(there, wanted)
     assert "converged" == one("line_items", ROWS, [{"name": "Bolt"}, {"name": "Nut"}], ROWS)
+
+
+def test_an_amount_that_the_crm_computes_stands_in_nobodys_way() -> None:
+    """A list exported whole and changed in one column has converged once that column is there."""
+    ours = changed(0, quantity=Decimal(3))
+    wanted = one("line_items", ROWS, ours, ROWS)
+    assert [Step("change", "1", {"quantity": Decimal(3)})] == steps(ROWS, wanted)
+    assert "amount" not in wanted[0]
+    computed = changed(0, quantity=Decimal(3), amount=Decimal(15))
+    assert "done" == settled("line_items", ROWS, wanted, computed)
+    assert "converged" == one("line_items", ROWS, ours, computed)
 
 
 def test_rows_without_ids_are_one_value() -> None:

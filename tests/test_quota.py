@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 import onepipe.control.quota as ledger
-from onepipe.control import Allowance, Control
+from onepipe.control import Allowance, Control, Hold
 from onepipe.control.rates import Rate
 from onepipe.errors import RateLimited, Stopped
 from onepipe.http import Http
@@ -287,17 +287,17 @@ def door(crm: Server, account: Allowance, clock: Clock, **how: object) -> Http:
 
 def test_the_server_counts_more_than_we_do(crm: Server, control: Control, clock: Clock) -> None:
     """Once people and other programs have used so much that only their half is left, we stop until the reset."""
-    crm.answers = lambda _: (200, headers(2001))
+    crm.answers = lambda number: (200, headers(3000 - number))
     account = control.quotas.allowance("acme", "capsule", [HOURLY], 0.5)
     with door(crm, account, clock) as http:
-        http.get("/x")
-        http.get("/x")
+        for _ in range(40):
+            http.get("/x")
         crm.answers = lambda _: (200, headers(2000))
         http.get("/x")
         with pytest.raises(RateLimited, match="2,000 of 4,000 requests in 1 h are left to all its users") as caught:
             http.get("/x")
     assert NOON + timedelta(seconds=1800) == caught.value.until
-    assert 3 == len(crm.seen)
+    assert 41 == len(crm.seen)
 
 
 def test_the_server_counts_less_than_we_do(crm: Server, control: Control, clock: Clock) -> None:
@@ -513,6 +513,15 @@ def test_a_complete_read_rests_as_long_as_our_part_needs(control: Control, clock
     assert NOON + timedelta(seconds=2592) == account.next_scan()
     account.scan_ended(3, NOON - timedelta(seconds=5))
     assert account.next_scan() is None
+    account.scan_ended(3000, NOON)
+    control.quotas.allowance("initech", "capsule").refused(clock.now, 90, "The CRM said to wait", slower=False)
+    waiting = control.quotas.waiting()
+    assert {"connection:acme", "connection:initech"} == set(waiting)
+    assert (None, NOON + timedelta(seconds=2592)) == (
+        waiting["connection:acme"].hold,
+        waiting["connection:acme"].next_scan,
+    )
+    assert Hold(NOON + timedelta(seconds=90), "The CRM said to wait") == waiting["connection:initech"].hold
     unknown = control.quotas.allowance("globex", "overplane", (), 0.5)
     unknown.scan_ended(3000, NOON)
     assert unknown.next_scan() is None

@@ -94,6 +94,10 @@ class Facts:
     prefix: str = ""
     writing_paths: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        if not all(isinstance(one, Quota) for one in self.quota):
+            raise TypeError("quota is a tuple of Quota(requests, seconds): quota=(Quota(100, 10),)")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Window:

@@ -30,6 +30,16 @@ def test_14_nothing_but_empty_pages_is_no_end(desk: Make, crm: str) -> None:
     assert ENOUGH > len(made.crm.log)
 
 
+def test_14_empty_pages_that_promise_more_for_ever(desk: Make) -> None:
+    """14. Given empty pages that each say that more follows, and no total, then a stated number of them is the most."""
+    made = desk("overplane", rows=9, cap=5)
+    made.rewrite(lambda _: b'{"data": [], "has_more": true}', nth=2)
+    report = made.sync()
+    assert ("failed", "paging") == made.said(report)
+    assert "empty pages running" in made.told(report)
+    assert ENOUGH > len(made.crm.log)
+
+
 @pytest.mark.parametrize(("crm", "kind"), [*((crm, "cycle") for crm in CRMS), ("tactile", "repeat_page")])
 def test_15_a_list_that_goes_round_is_left(desk: Make, crm: str, kind: str) -> None:
     """15. Given a page or token that comes again, alone or in a circle, then the scan fails as paging, saying where."""

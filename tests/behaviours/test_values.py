@@ -136,7 +136,6 @@ def test_27_long_ids_keep_every_digit(desk: Make) -> None:
     assert {str(HUGE + number) for number in range(5) if number != 3} == set(made.held())
 
 
-@pytest.mark.xfail(reason="the first of two equal keys is read")
 @pytest.mark.parametrize("crm", ["administrate", "overplane"])
 def test_27_a_key_that_stands_twice_reads_as_its_last(desk: Make, crm: str) -> None:
     """27. Given one key twice in a record, then the last value is read, and the payload is kept as it was sent."""

@@ -3,7 +3,8 @@
 from datetime import UTC, datetime, timedelta
 
 from onepipe.project import Project
-from tests.engine.conftest import Shop, resource
+from onepipe.quotas import Quota
+from tests.engine.conftest import Shop, error, resource
 
 
 def test_a_row_that_becomes_visible_late_is_stored_and_its_lateness_known(shop: Shop) -> None:
@@ -60,3 +61,20 @@ def test_details_are_read_again_in_turn(five: Shop) -> None:
     assert 10 <= read <= 30
     with Project(five.config, "test") as project, project.warehouse.look() as db:
         assert 120 - read == db.one("SELECT count(*) FROM store.details WHERE read_at < now() - INTERVAL 1 DAY")
+
+
+def test_a_crm_that_is_read_in_full_is_read_no_oftener_than_its_quota_allows(five: Shop) -> None:
+    """After a complete read that took much of the quota, a run too soon asks nothing and says when it goes on."""
+    assert "complete" == five.sync("onautomate").status
+    crm = five.sandbox["onautomate"]
+    with Project(five.config, "test") as project:
+        quotas = (Quota(100, 10), Quota(200_000, 86_400))
+        allowance = project.control.quotas.allowance("onautomate", "onautomate", quotas)
+        assert allowance.next_scan() is not None
+        allowance.scan_ended(1_000, datetime.now(UTC))
+    asked = len(crm.log)
+    held = five.sync("onautomate")
+    assert ("rate_limited", asked) == (error(held, "onautomate")["kind"], len(crm.log))
+    assert held.connections[0].status != "complete"
+    assert "complete" == five.sync("onautomate", sweep=True).status
+    assert asked < len(crm.log)

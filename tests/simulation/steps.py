@@ -36,7 +36,7 @@ STEPS: dict[str, Step] = {
     "after a commit": Step("onepipe.warehouse.work", "Warehouse.commit"),
     "before a merged segment is forgotten": Step("onepipe.spool", "Segment.remove", "before"),
     "in the sweep": Step("onepipe.warehouse.seen", "missing"),
-    "while the books are settled": Step("onepipe.warehouse.books", "settle"),
+    "while the books are settled": Step("onepipe.warehouse.coverage", "settle"),
     "after the marker": Step("onepipe.warehouse.snapshot", "prepare"),
     "before the copy": Step("onepipe.publish", "copied", "before"),
     "after the copy": Step("onepipe.publish", "copied"),

@@ -63,6 +63,7 @@ class World:
         self.ahead = False
         self.said: list[str] = []
         self.traces: list[str] = []
+        self._seen: tuple[Picture, dict[str, Any]] | None = None
         self._lock = RLock()
 
     def __enter__(self) -> "World":
@@ -121,7 +122,9 @@ class World:
                 if stopped:
                     stack.enter_context(acting(stopped[0], stopped[1], partial(_end, stopped[2])))
                 project = stack.enter_context(Project(self.config, "simulation"))
-                return sync(project, (), Options(**options), watch, publishing=publishing, stop=Wait(self))
+                report = sync(project, (), Options(**options), watch, publishing=publishing, stop=Wait(self))
+                self._seen = self._look(project)
+                return report
         except Crash:
             return None
         except DiskTrouble as error:
@@ -167,16 +170,22 @@ class World:
 
     def look(self) -> tuple[Picture, dict[str, Any]]:
         """The work file as it is now: its tables, and the coverage of the opportunities in seconds of the world."""
-        with Project(self.config, "simulation") as project, project.warehouse.look() as db:
-            names = ("complete_through", "last_sweep_at", "open_slices", "live_count", "generation")
+        seen, self._seen = self._seen, None
+        if seen is not None:
+            return seen
+        with Project(self.config, "simulation") as project:
+            return self._look(project)
+
+    def _look(self, project: Project) -> tuple[Picture, dict[str, Any]]:
+        with project.warehouse.look() as db:
+            names = ("complete_through", "last_sweep_at")
             rows = db.run(
-                "SELECT epoch_us(complete_through), epoch_us(last_sweep_at), open_slices, live_count, "
-                "(SELECT generation FROM store.meta) FROM coverage WHERE resource = 'opportunity'"
+                "SELECT epoch_us(complete_through), epoch_us(last_sweep_at) FROM coverage "
+                "WHERE resource = 'opportunity'"
             )
-            books = dict(zip(names, rows[0] if rows else (None,) * len(names), strict=True))
-            for name in names[:2]:
-                if books[name] is not None:
-                    books[name] = books[name] / 1e6 - self.begins.timestamp()
+            books = dict(zip(names, rows[0] if rows else (None, None), strict=True))
+            for name, value in books.items():
+                books[name] = value / 1e6 - self.begins.timestamp() if value is not None else None
             return take(db), books
 
 

@@ -16,9 +16,9 @@ from onepipe.control.commit import CommitLock
 from onepipe.control.credentials import Credential
 from onepipe.control.file import ControlFile
 from onepipe.control.leases import Lease, Leases, Owner
-from onepipe.control.quota import Allowance, Hold, Quotas
+from onepipe.control.quota import Allowance, Hold, Quotas, Waiting
 
-__all__ = ["Allowance", "Control", "Credential", "Hold", "Lease", "Owner", "Quotas"]
+__all__ = ["Allowance", "Control", "Credential", "Hold", "Lease", "Owner", "Quotas", "Waiting"]
 
 
 class Control:

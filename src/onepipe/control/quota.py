@@ -45,6 +45,14 @@ class State:
     next_scan: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What the ledger keeps of an account that is not to be asked now; instants in UTC, None for what is not so."""
+
+    hold: Hold | None
+    next_scan: datetime | None
+
+
 class Quotas:
     """All accounts of a control file, for all threads of a process. `durable` is the file for what must not be lost."""
 
@@ -73,6 +81,21 @@ class Quotas:
     ) -> "Allowance":
         """What a connection may ask: a ledger for `Http`. Of each quota `share` (0 to 1) is ours."""
         return Allowance(self, connection, connector, quotas, share, clock or self.clock)
+
+    def waiting(self) -> dict[str, Waiting]:
+        """All that wait now, by the name of their line: "connection:acme", "address:capsule". One query, only reads."""
+        now = self.clock()
+        with self.durable.reading() as db:
+            rows = db.execute("SELECT * FROM quota WHERE held_until > ? OR scan_next > ?", (now, now)).fetchall()
+        return {
+            row["key"]: Waiting(
+                Hold(datetime.fromtimestamp(row["held_until"], UTC), row["held_why"])
+                if row["held_until"] > now
+                else None,
+                datetime.fromtimestamp(row["scan_next"], UTC) if (row["scan_next"] or 0) > now else None,
+            )
+            for row in rows
+        }
 
     def retire(self, connection: str) -> None:
         """Forget all that is kept of a name that belongs to another account from now on."""
@@ -189,7 +212,7 @@ class Allowance:
         """Drop what holds the account back, and what its server said, after a person's decision. Raises DiskTrouble."""
         with self._all.durable.writing() as db:
             for key in {self._own, self._address}:
-                db.execute("UPDATE quota SET held_until = 0, held_why = '' WHERE key = ?", (key,))
+                db.execute("UPDATE quota SET held_until = 0, held_why = '', scan_next = NULL WHERE key = ?", (key,))
                 db.execute("DELETE FROM quota_told WHERE key = ?", (key,))
         self._all.changed += 1
 

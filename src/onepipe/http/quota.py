@@ -6,10 +6,11 @@ Asking the ledger for each request would be slow, so it grants a few at a time, 
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from onepipe.errors import RateLimited, Stopped
+from onepipe.errors import DiskTrouble, RateLimited, Stopped
 from onepipe.http.answer import Answer
 from onepipe.quotas import DAY, SPENT, Grant, Quota, Told
 
@@ -66,7 +67,10 @@ class Pace:
         """Give back what was granted and not used."""
         with self._lock:
             if self._grant or self._told:
-                self._ledger.give_back(self._grant, self._told)
+                with suppress(
+                    DiskTrouble
+                ):  # what cannot be given back is counted too much: no reason to fail good work
+                    self._ledger.give_back(self._grant, self._told)
             self._grant, self._told = None, ()
 
     def turn(self) -> float:

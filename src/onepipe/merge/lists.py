@@ -47,7 +47,7 @@ def _item(number: int, row: Any) -> dict[str, Any] | Refused:
             faults.append(f"row {number}: {key} {made.reason}")
         elif made is not None or key != "item_id":
             item[key] = made
-    if not item.keys() - {"item_id", "position"} and "item_id" not in item:
+    if not faults and not item.keys() - {"position"}:
         faults.append(f"row {number} says nothing")
     return Refused("; ".join(faults)) if faults else item
 

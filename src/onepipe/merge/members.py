@@ -82,14 +82,16 @@ def _line(old: Line | None, wanted: Line | None, there: Line | None) -> tuple[li
     """One member's rows (one or none), if ours wins and if theirs does; the same where nothing clashes."""
     if wanted is None:
         return _left_out(old, there)
+    wish = wanted if old is None else _differing(old, wanted)  # a column left as it was asks for nothing
     if there is None:  # removed in the CRM: an id cannot come back, so ours would be a new row
-        if old is None:  # and that was known when ours was wanted
-            return [_columns(wanted)], [_columns(wanted)]
-        return ([], []) if same_line(wanted, old) else ([_columns(wanted)], [])
-    if same_line(wanted, there) or (old is not None and same_line(wanted, old)):
+        added = [_columns(wanted)] if wish else []
+        return added, added if old is None else []  # without base, the removal was known when ours was wanted
+    if not wish or same_line(wish, there):
         return [there], [there]
-    changed = _laid_over(there, wanted)
-    return ([changed], [changed]) if old is not None and same_line(old, there) else ([changed], [there])
+    changed = {**there, **wanted}  # whole, so that a row laid over another is the row that was meant
+    if "amount" not in wish and wish.keys() & {"quantity", "unit_amount"}:
+        changed.pop("amount", None)  # CRMs compute it of the other two
+    return [changed], [changed] if old is not None and same_line(old, there) else [there]
 
 
 def _left_out(old: Line | None, there: Line | None) -> tuple[list[Line], list[Line]]:
@@ -99,14 +101,6 @@ def _left_out(old: Line | None, there: Line | None) -> tuple[list[Line], list[Li
         return stays, stays
     untouched = there is None or same_line(old, there)
     return [], [] if untouched else stays
-
-
-def _laid_over(there: Line, wanted: Line) -> Line:
-    """A row with the wanted columns in it; an amount that CRMs compute from other columns is not carried along."""
-    changed = {**there, **wanted}
-    if "amount" not in wanted and _differing(there, wanted).keys() & {"quantity", "unit_amount"}:
-        changed.pop("amount", None)
-    return changed
 
 
 def _as_one(base: list[Line], ours: list[Line], theirs: list[Line]) -> Members:

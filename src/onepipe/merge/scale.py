@@ -5,6 +5,7 @@ from decimal import ROUND_HALF_UP, Decimal
 
 from onepipe.model import OPPORTUNITY
 
+MOST = Decimal("99999999999999.9999")  # of DECIMAL(18,4)
 _DIGITS = {column.name: 4 for column in OPPORTUNITY if column.type.startswith("DECIMAL")}  # (18,4) and (5,4)
 
 
@@ -47,13 +48,13 @@ def fit(column: str, value: Decimal, scale: Scale | None = None) -> Fitted | Ref
     Misleading: anything becomes nothing, or likely becomes certain. Without a scale, as fine as the warehouse holds.
     """
     scale = scale or Scale(Decimal(1).scaleb(-_DIGITS.get(column, 4)))
-    if scale.most is not None and abs(value) > scale.most:
-        return Refused(f"is {value:f}; the CRM holds at most {scale.most:f}")
+    held, most = scale.held(value), MOST if scale.most is None else scale.most
+    if max(abs(value), abs(held)) > most:
+        return Refused(f"is {value:f}; it can be at most {most:f}")
     if value % scale.step == 0:
         return Fitted(value)
     if not scale.rounds:
         return Refused(f"is {value:f}; the CRM holds steps of {scale.step:f} only")
-    held = scale.held(value)
     if held == 0 or (column == "probability" and held == 1):
         return Refused(f"is {value:f}, which the CRM would round to {held.normalize():f}")
     return Fitted(held, f"{value:f} is rounded to {held:f}, as fine as the CRM holds it")

@@ -35,7 +35,7 @@ def settled(
         return "done_normalised"
     if foreign:
         return "overwritten"
-    if same(column, before, now, habits) and not same(column, before, wanted, habits):
+    if same(column, before, now, habits):
         return "not_applied"
     return "done_normalised" if foreign is False or _own_form(column, wanted, now) else "overwritten"
 

@@ -82,10 +82,8 @@ def choose(text: str, options: Iterable[tuple[str, str]], by: Given) -> tuple[st
         if found:
             return Refused(f"{text!r} is not one but several: give the id, one of {', '.join(id_ for id_, _ in found)}")
     names = [one[0 if by == "id" else 1] for one in known]
-    near = get_close_matches(text, names, 1)
-    return Refused(
-        f"{text!r} is not there" + (f"; did you mean {near[0]!r}?" if near else f"; there are: {', '.join(names)}")
-    )
+    near = "".join(f"; did you mean {one!r}?" for one in get_close_matches(text, names, 1))
+    return Refused(f"{text!r} is not there{near}; there are: {', '.join(names) or 'none'}")
 
 
 def as_text(value: Any) -> str:

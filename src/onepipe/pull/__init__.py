@@ -16,6 +16,7 @@ from onepipe.pull.merge import Merging
 from onepipe.pull.recount import Recount
 from onepipe.pull.scan import Distrusted, Scan, new_slice, open_slice
 from onepipe.pull.sweep import sweep
+from onepipe.pull.turn import await_turn, note_scan
 from onepipe.spool import forget
 from onepipe.warehouse import books, coverage, debts, seen
 from onepipe.warehouse.books import RunRow, Slice, Standing
@@ -27,6 +28,7 @@ __all__ = ["Job", "Options", "pull", "unforeseen"]
 def pull(job: Job, executor: ThreadPoolExecutor) -> None:
     """Bring one connection up to date; how it went is in job.report, also when it failed."""
     try:
+        await_turn(job)
         # A history in slices, asked for or unfinished; else one scan.
         if not backfill.load(job, lambda choose: _scan(job, choose, executor)):
             _scan(job, lambda standing: open_slice(job, standing) or new_slice(job, standing), executor)
@@ -75,6 +77,7 @@ def _read(job: Job, standing: Standing, piece: Slice, executor: ThreadPoolExecut
     """One scan to its end; and the sweep, where it was a complete read or the CRM's own count asks for one."""
     merging = Merging(job, piece, executor)
     scan = Scan(job, standing, merging)
+    began, before = job.account.now(), job.account.http.requests
     try:
         scan.run()
     except Distrusted as broken:
@@ -95,6 +98,7 @@ def _read(job: Job, standing: Standing, piece: Slice, executor: ThreadPoolExecut
     merging.close(standing.cursor)
     if merging.unkept:
         job.report.fall("partial", _unkept(job, merging.unkept))
+    note_scan(job, standing, piece, job.account.http.requests - before, began)
     _remember_lacks(job, standing, piece)
     _compare(job, standing, piece, scan.stated, executor)
     return None

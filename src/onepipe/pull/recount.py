@@ -39,7 +39,8 @@ class Recount:
     def after_all(self, stated: int | None) -> None:
         """After everything was read, in a list that `stated` so many rows."""
         if not _off(self.before):
-            return self._keep_up()
+            self._keep_up()
+            return
         off = self._off()
         explained = off != 0 and self.standing.source_count == stated and not self._undecided()
         with self.job.commit() as db:
@@ -54,7 +55,7 @@ class Recount:
         with self.job.warehouse.look() as db:
             now = books.standing(db, self.job.name)
         if _off(now) and (count := self._count()) == now.listed:
-            with self.job.warehouse.commit(self.job.run_id) as db:
+            with self.job.commit() as db:
                 coverage.cover(db, self.job.name, source_count=count)
 
     def _off(self) -> int:

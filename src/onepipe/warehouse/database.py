@@ -173,6 +173,7 @@ def _connected(path: Path, name: str, *, read_only: bool, config: dict[str, str]
     except duckdb.Error as error:
         raise _refused(path, error) from error
     connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET enable_progress_bar = false")  # 1.5 draws one on stdout where Python looks interactive
     return connection
 
 
