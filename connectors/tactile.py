@@ -44,11 +44,11 @@ OPPORTUNITIES = "/opportunities"
 FILTER = ("updated_after", "updated_before")
 
 
-class Refusal(BadPayload):
-    """Tactile's error envelope, which comes with 200."""
+class Denied(AuthRefused):
+    """The envelope that refuses the token: unlike the login page it never means that an action is not there."""
 
 
-MISSING = (Gone, AuthRefused, Refusal)  # how an account answers to an action it does not have: 404, HTML, an envelope
+MISSING = (Gone, AuthRefused)  # how an account answers to an action it does not have: 404, or the login page
 
 
 class Tactile(Connector):
@@ -154,6 +154,8 @@ class Tactile(Connector):
                     return
                 if f"no {name}" not in absent:
                     yield from (record for page in self._numbered(path, **bounds) for record in page.records)
+            except Denied:
+                raise
             except MISSING:
                 self.lacks.add(f"no {name}")
 
@@ -178,8 +180,10 @@ def _check(answer: Answer) -> None:
     told = messages or errors or "no reason"
     named = told if isinstance(told, dict) else dict.fromkeys(map(str, told if isinstance(told, list) else [told]), "")
     words = "; ".join(f"{key} {text}".strip() for key, text in named.items())
-    if answer.path != OPPORTUNITIES and re.search("invalid id|permission to view|not found", words, re.I):
+    if answer.path != OPPORTUNITIES and re.search(
+        "invalid id|permission to view|not found|template missing", words, re.I
+    ):
         raise Gone(f"Tactile says: {words}")
     if {"401", "403"} & set(named) or re.search("log ?in|token|authori[sz]|denied|forbidden", words, re.I):
-        raise AuthRefused(f"Tactile refuses the token: {words}")
-    raise Refusal(f"Tactile answers an error: {words}")
+        raise Denied(f"Tactile refuses the token: {words}")
+    raise BadPayload(f"Tactile answers an error: {words}")

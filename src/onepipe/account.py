@@ -1,5 +1,6 @@
 """One connection made ready to work: its connector opened at the door, its mapping compiled for the warehouse."""
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from onepipe.connector import Connector, Facts
 from onepipe.control import Allowance, Credential, Lease, Quotas
 from onepipe.decode import plain_json
 from onepipe.decode.content import same_content
+from onepipe.errors import DiskTrouble
 from onepipe.http import Budget, Gate, Http
 from onepipe.mapping import Mapping, load_mapping
 from onepipe.quotas import duration, lasting
@@ -208,11 +210,23 @@ def mapping_path(config: Config, connection: Connection) -> Path:
 
 
 def applied_mapping(config: Config, connection: Connection, kept: tuple[str, str]) -> Mapping:
-    """The mapping a connection's rows are read with: `kept` is the version and text that was applied."""
+    """The mapping a connection's rows are read with: `kept` is the version and text that was applied.
+
+    Raises DiskTrouble where its copy in the state folder, which the mapping is read from, cannot be written.
+    """
     version, text = kept
     copy = config.state / "mappings" / f"{connection.connector}.{version}.yaml"
-    copy.parent.mkdir(parents=True, exist_ok=True)
-    copy.write_text(text, encoding="utf-8")
+    part = copy.with_suffix(f".{os.getpid()}.part")
+    try:
+        if not copy.is_file() or copy.read_text(encoding="utf-8") != text:
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            part.write_text(text, encoding="utf-8")
+            part.replace(copy)
+    except OSError as error:
+        raise DiskTrouble(
+            f"the mapping of {connection.name} could not be written to {copy}: {error}",
+            "all rows are safe; free some space there and run again",
+        ) from error
     return load_mapping(copy)
 
 

@@ -100,9 +100,15 @@ def restore(warehouse: Warehouse, target: Path, say: Say) -> None:
         if warehouse.path.exists():
             return
         part = warehouse.path.with_suffix(".part")
-        copied(target, part)
-        part.chmod(0o600)
-        part.rename(warehouse.path)
+        try:
+            copied(target, part)
+            part.chmod(0o600)
+            part.rename(warehouse.path)
+        except OSError as error:
+            raise DiskTrouble(
+                f"the work file in {warehouse.path.parent} is missing and could not be restored from {target}: {error}",
+                "the snapshot is as it was; free some space there and run again",
+            ) from error
     say(f"the work file in {warehouse.path.parent} was missing: restored from {target}")
 
 

@@ -45,14 +45,18 @@ def accounts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str
 
 
 def _spoilt(desk: Desk, kind: str, words: str) -> None:
-    """The run that meets what was spoilt: it fails or is partial, and neither rows nor cursor move."""
+    """The run that meets what was spoilt: it fails or is partial, the cursor stays, and so do the rows.
+
+    A row that was not met in a complete read is asked for by its id, which is not spoilt.
+    """
     before, held, since = desk.cursor(), desk.held(), len(desk.crm.log)
     report = desk.sync()
     told = desk.told(report)
     assert report.status in ("partial", "failed")
     assert (kind, True) == (desk.said(report)[1], words in told)
     assert json.loads(told)["hint"]
-    assert (before, held) == (desk.cursor(), desk.held())
+    assert before == desk.cursor()
+    assert desk.held() in (held, desk.truth())
     assert 12 > len(desk.crm.log) - since
     assert [] == [secret for secret in desk.crm.credentials.values() if secret in told]
 

