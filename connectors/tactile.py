@@ -41,6 +41,7 @@ from onepipe.connector import (
 )
 
 OPPORTUNITIES = "/opportunities"
+LISTS = ("list_all", "recently_won", "recently_lost")
 FILTER = ("updated_after", "updated_before")
 
 
@@ -145,7 +146,7 @@ class Tactile(Connector):
     def _unlisted(self, window: Window, bounds: dict[str, Any]) -> Iterator[Record]:
         """Brief rows of what the main list may leave out, as far as this account has lists that tell."""
         absent = window.distrust if window.since else ()  # a complete read asks again for what was missing
-        for name in ("list_all", "recently_won", "recently_lost"):
+        for name in LISTS:
             path = f"{OPPORTUNITIES}/{name}"
             try:
                 if name == "list_all" and f"no {name}" not in absent:
@@ -180,9 +181,9 @@ def _check(answer: Answer) -> None:
     told = messages or errors or "no reason"
     named = told if isinstance(told, dict) else dict.fromkeys(map(str, told if isinstance(told, list) else [told]), "")
     words = "; ".join(f"{key} {text}".strip() for key, text in named.items())
-    if answer.path != OPPORTUNITIES and re.search(
-        "invalid id|permission to view|not found|template missing", words, re.I
-    ):
+    if answer.path != OPPORTUNITIES and re.search("invalid id|permission to view|not found", words, re.I):
+        raise Gone(f"Tactile says: {words}")
+    if answer.path.endswith(LISTS) and "Template missing" in words:  # announced, and never written
         raise Gone(f"Tactile says: {words}")
     if {"401", "403"} & set(named) or re.search("log ?in|token|authori[sz]|denied|forbidden", words, re.I):
         raise Denied(f"Tactile refuses the token: {words}")

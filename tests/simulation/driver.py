@@ -22,6 +22,7 @@ from onepipe.project import Project
 from onepipe.run import Options, sync
 from tests.simulation.steps import acting, swapped
 
+
 def die() -> None:
     """End as by `kill -9`."""
     os.kill(os.getpid(), signal.SIGKILL)

@@ -192,7 +192,11 @@ def main() -> int:
         play = played(seed)
         if play.wrong:
             failed.append(seed)
-            say(f"seed {seed} failed; again with: SEED={seed} make soak\n  " + "\n  ".join(line[-600:] for line in play.wrong[:4]) + "\n")
+            say(
+                f"seed {seed} failed; again with: SEED={seed} make soak\n  "
+                + "\n  ".join(line[-600:] for line in play.wrong[:4])
+                + "\n"
+            )
         if number % 50 == 0:
             say(f"{number} played, {len(failed)} failed, {time.monotonic() - began:.0f} s\n")
         sys.stdout.flush()
