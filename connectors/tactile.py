@@ -183,7 +183,7 @@ def _check(answer: Answer) -> None:
     words = "; ".join(f"{key} {text}".strip() for key, text in named.items())
     if answer.path != OPPORTUNITIES and re.search("invalid id|permission to view|not found", words, re.I):
         raise Gone(f"Tactile says: {words}")
-    if answer.path.endswith(LISTS) and "Template missing" in words:  # announced, and never written
+    if answer.path.endswith((*LISTS, "options")) and "Template missing" in words:  # announced, and never written
         raise Gone(f"Tactile says: {words}")
     if {"401", "403"} & set(named) or re.search("log ?in|token|authori[sz]|denied|forbidden", words, re.I):
         raise Denied(f"Tactile refuses the token: {words}")

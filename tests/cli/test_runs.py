@@ -22,7 +22,7 @@ def test_the_second_sync_finds_nothing_new(place: Place) -> None:
     for told, new in ((first.json, ROWS), (second.json, 0)):
         assert ["administrate", "capsule"] == [one["connection"] for one in told["connections"]]
         for one in told["connections"]:
-            assert {"connection", "connector", "status", "error", "resources"} == set(one)
+            assert {"connection", "connector", "status", "error", "notices", "resources"} == set(one)
             (deals,) = [resource for resource in one["resources"] if resource["resource"] == "opportunity"]
             assert ("complete", None, new) == (one["status"], one["error"], deals["new"])
             assert deals["complete_through"].endswith("Z")

@@ -61,14 +61,11 @@ class Shed:
     def wrong(self) -> list[str]:
         """In what the published warehouse is not exactly what the CRMs hold, every row once, its history whole."""
         picture, truth = self.desk.picture(), self.desk.truth()
-        lines = [
-            f"{key}: {line}" for key, row in picture.opportunities.items() for line in chain(row, picture.history[key])
-        ]
-        alive = {key: row for key, row in picture.opportunities.items() if not row["is_deleted"]}
-        lines += [f"{key}: missing or too much" for key in sorted(alive.keys() ^ truth.keys())]
-        return lines + [
-            f"{key}: {line}" for key in alive.keys() & truth.keys() for line in unlike(alive[key], truth[key])
-        ]
+        rows = picture.opportunities
+        lines = [f"{key}: {line}" for key, row in rows.items() for line in chain(row, picture.history[key])]
+        alive = {key for key, row in rows.items() if not row["is_deleted"]}
+        lines += [f"{key}: missing or too much" for key in sorted(alive ^ truth.keys())]
+        return lines + [f"{key}: {line}" for key in alive & truth.keys() for line in unlike(rows[key], truth[key])]
 
     def pages(self, crm: str, query: str) -> list[str]:
         """The list pages asked for so far, by the query value that names a page."""

@@ -1,7 +1,7 @@
 """What must hold after every run, whatever happened in it: every breach as a line of text."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -9,7 +9,7 @@ from onepipe.report import ConnectionReport
 from tests.simulation.chronicle import APART, Chronicle, State
 from tests.simulation.world import World
 from tests.truth.canonical import opportunities
-from tests.truth.desk import Key, Picture, Row
+from tests.truth.desk import Picture, Row
 from tests.truth.ledger import chain, unlike
 
 COMPLETED = ("tags", "custom", "lost_reason", "stage", "pipeline", "changed_fields", "valid_to")
@@ -31,8 +31,6 @@ class Ran:
     began: float
     date_skew: float = 0.0
     lied: bool = False
-    stale: bool = False
-    notes: list[str] = field(default_factory=list)
 
 
 def breaches(world: World, chronicle: Chronicle, ran: Ran) -> Iterator[str]:
@@ -116,9 +114,9 @@ def _states(world: World, chronicle: Chronicle, ran: Ran) -> Iterator[str]:
             if least >= 0 and all(state.row is not None and not _archived(state) for state in states[least:]):
                 yield f"{source_id}: missing after a complete run (through {through}, swept {swept})"
             continue
-        if row["is_deleted"]:
-            if not (before and before["is_deleted"]) and chronicle.was_there(source_id, ran.began):
-                yield f"{source_id}: marked as deleted ({row['deleted_evidence']}), and was there all the time"
+        known = before is not None and before["is_deleted"]
+        if row["is_deleted"] and not known and chronicle.was_there(source_id, ran.began):
+            yield f"{source_id}: marked as deleted ({row['deleted_evidence']}), and was there all the time"
         if not any(_is(row, state, name) for state in states[max(0, least) :]):
             wrong = min((differs(row, state, name) for state in states[max(0, least) :]), key=len)
             yield f"{source_id}: is no state since {least} of {len(states)} (through {through}, swept {swept}): {wrong}"
@@ -161,8 +159,3 @@ def changed(old: Picture, new: Picture) -> Iterator[str]:
     for part in ("opportunities", "history", "raw", "problems", "stages"):
         if getattr(old, part) != getattr(new, part):
             yield f"a second run changed {part}"
-
-
-def live(picture: Picture) -> set[Key]:
-    """The keys of the rows that are not deleted."""
-    return {key for key, row in picture.opportunities.items() if not row["is_deleted"]}

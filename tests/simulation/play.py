@@ -22,7 +22,7 @@ from tests.simulation.chronicle import Chronicle
 from tests.simulation.edits import Editor
 from tests.simulation.laws import Ran
 from tests.simulation.story import Act, Story, story
-from tests.simulation.world import Crash, World
+from tests.simulation.world import Crash, World, nothing
 from tests.truth.desk import Picture
 
 NOTHING = Picture({}, {}, [], [], {})
@@ -43,6 +43,8 @@ class Play:
         self.chronicle = Chronicle(self.world.crm)
         self.editor = Editor(self.world, self.chronicle, Random(seed))
         self.picture, self.books = NOTHING, dict(NO_BOOKS)
+        self.shown: Picture | None = None
+        self.publishing = False
         self.lines: list[str] = []
         self.wrong: list[str] = []
 
@@ -83,8 +85,9 @@ class Play:
                 self.editor.edit(kind)
 
         world.on_request = on_request
+        self.publishing = bool(options["publishing"])
         report = world.run(stopped, **options)
-        world.on_request = lambda number: None
+        world.on_request = nothing
         return report, began[0]
 
     def judge(
@@ -99,6 +102,18 @@ class Play:
         self.lines.append(f"{what}: {_words(one)}; {len(picture.opportunities)} rows, struck {sorted(struck)}")
         self.wrong += [f"{what}: {line}" for line in laws.breaches(self.world, self.chronicle, ran)]
         self.picture, self.books = picture, books
+        self.publishes(what, report)
+
+    def publishes(self, what: str, report: RunReport | None) -> None:
+        """What people read is a whole state: that of the run just ended where it published, else that from before."""
+        shown = self.world.shown()
+        if shown is None:
+            return
+        if report is not None and report.published is None and self.publishing and shown != self.picture:
+            self.wrong.append(f"{what}: the published file is not the warehouse of the run that published it")
+        if shown not in (self.shown, self.picture):
+            self.wrong.append(f"{what}: the published file is no state that the warehouse ever was in at a run's end")
+        self.shown = shown
 
     def lies(self) -> set[str]:
         """Faults that this CRM's lists give no means to notice: no total, or a list that is read by the way."""
@@ -192,11 +207,8 @@ def main() -> int:
         play = played(seed)
         if play.wrong:
             failed.append(seed)
-            say(
-                f"seed {seed} failed; again with: SEED={seed} make soak\n  "
-                + "\n  ".join(line[-600:] for line in play.wrong[:4])
-                + "\n"
-            )
+            told = [f"seed {seed} failed; again with: SEED={seed} make soak", *(line[-600:] for line in play.wrong[:4])]
+            say("\n  ".join(told) + "\n")
         if number % 50 == 0:
             say(f"{number} played, {len(failed)} failed, {time.monotonic() - began:.0f} s\n")
         sys.stdout.flush()

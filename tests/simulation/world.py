@@ -28,12 +28,27 @@ from onepipe.project import Project
 from onepipe.report import RunReport, Watch
 from onepipe.run import Options, sync
 from onepipe.sandbox import Sandbox
+from onepipe.warehouse.work import published
 from tests.simulation.steps import acting, swapped
 from tests.truth.desk import Picture, take
 
 
 class Crash(BaseException):
     """The process ends here."""
+
+
+def nothing(_: int) -> None:
+    """Nothing happens before this request."""
+
+
+class Notes(Watch):
+    """Keeps what is said."""
+
+    def __init__(self, said: list[str]) -> None:
+        self.said = said
+
+    def say(self, connection: str, text: str) -> None:
+        self.said.append(text)
 
 
 class Wait(Event):
@@ -58,12 +73,13 @@ class World:
         self.crm.clock = lambda: self.at(self.passed)
         self.passed = 0.0
         self.requests = 0
-        self.on_request: Callable[[int], None] = lambda number: None
+        self.on_request: Callable[[int], None] = nothing
         self.settings: dict[str, Any] = {}
         self.ahead = False
         self.said: list[str] = []
         self.traces: list[str] = []
         self._seen: tuple[Picture, dict[str, Any]] | None = None
+        self._inode = 0
         self._lock = RLock()
 
     def __enter__(self) -> "World":
@@ -103,17 +119,21 @@ class World:
         path.write_text(json.dumps({"warehouse": "w.duckdb", "connections": {self.name: one}}))
         return path
 
-    @property
-    def published(self) -> Path:
-        """What people read."""
-        return self.folder / "w.duckdb"
+    def shown(self) -> Picture | None:
+        """What people read; None where nothing was published since it was last looked at."""
+        target = self.folder / "w.duckdb"
+        stamp = target.stat().st_ino if target.exists() else 0
+        if stamp == self._inode:
+            return None
+        self._inode = stamp
+        with published(target) as db:
+            return take(db)
 
     def run(
         self, stopped: tuple[str, int, BaseException] | None = None, publishing: bool = True, **options: Any
     ) -> RunReport | None:
         """One run of the engine; None where it was ended at the step that `stopped` names."""
-        watch = Watch()
-        watch.say = lambda connection, text: self.said.append(text)  # type: ignore[method-assign]
+        watch = Notes(self.said)
         self.requests = 0
         hook = self.crm.faults.add("hook", call=self._request, count=None)
         try:
