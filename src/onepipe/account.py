@@ -78,9 +78,19 @@ class Account:
         return self.credential is not None and self.credential.is_new()
 
     def seen_whole(self) -> None:
-        """Everything was read with this credential: it is the one to hold later ones against."""
+        """A sweep was made with this credential: it is the one to hold later ones against."""
         if self.credential is not None:
             self.credential.keep()
+
+    def seen_first(self) -> None:
+        """A run was complete with this credential, which may be the first one."""
+        if self.credential is not None:
+            self.credential.keep_first()
+
+    def within(self, stamp: str | None, first: datetime, last: datetime) -> bool:
+        """Whether a record's stamp is a readable instant from `first` to `last`."""
+        instant = self.instant(stamp)
+        return instant is not None and first <= instant <= last
 
     def before(self, stamp: str | None, moment: datetime) -> bool:
         """Whether a record's stamp is a readable instant earlier than `moment`."""

@@ -30,7 +30,8 @@ class Page:
     what it wants to be asked with next. None: it does not say.
 
     `token` is how this page was asked for; `next` is where a later run can go on after it, None after the last;
-    `moved` is whether rows were seen to move under the scan up to this page.
+    `moved` is whether rows were seen to move under the scan up to this page; `unjoined` whether this page shares no
+    row with the one before, so that only the list's total would tell that one slipped through between them.
     """
 
     records: list[Record]
@@ -43,3 +44,4 @@ class Page:
     token: Token = None
     next: Token = None
     moved: bool = False
+    unjoined: bool = False

@@ -130,6 +130,19 @@ def test_a_record_without_an_id_is_named(accounts: Callable[[str], Desk], crm: s
     assert desk.truth() == desk.held()
 
 
+def test_a_record_without_an_id_is_told_once(tmp_path: Path) -> None:
+    """Given the same nameless record again, at the end of a list as short as can be, then it is known by now."""
+    with Sandbox(rows=0, crms=["capsule"]) as sandbox:
+        desk = Desk(tmp_path, sandbox, "capsule")
+        _, last = desk.fill(2)
+        desk.rewrite(lambda body: _without_id("capsule", body, last))
+        assert ("partial", "bad_payload") == desk.said(desk.sync())
+        desk.later(minutes=1)
+        assert "complete" == desk.sync().status
+        assert [(1,)] == desk.work("SELECT count(*) FROM problems WHERE field = 'source_id'")
+        assert ["Deal 01"] == list(desk.held().values())
+
+
 def _without_id(crm: str, body: bytes, row_id: Any) -> bytes:
     if crm == "capsule":
         return body.replace(b"<id>%d</id>" % row_id, b"")

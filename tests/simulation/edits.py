@@ -14,8 +14,8 @@ STAMPS |= {"onautomate": "updatedAt", "overplane": "updated_at"}
 FEWEST = 6  # rows that are left when deletions stop
 DELETIONS = 3  # in one story: more would be suspect
 
-KINDS = ("insert", "update", "update", "update", "silent", "delete", "special", "twice", "back", "late", "future")
-KINDS += ("rename", "bring_back", "burst")
+KINDS = ("insert", "update", "update", "silent", "delete", "delete", "special", "special", "twice", "back", "late")
+KINDS += ("late", "future", "rename", "bring_back", "burst")
 
 
 class Editor:

@@ -109,7 +109,7 @@ def story(seed: int) -> Story:
         options=_options(crm, random),
         settings={"overlap": "10m"} if random.random() < 0.1 else {},
     )
-    told.acts = [_act(random, first=number == 0) for number in range(random.choice((1, 2, 2)))]
+    told.acts = [_act(random, first=number == 0) for number in range(random.choice((1, 1, 2)))]
     return told
 
 

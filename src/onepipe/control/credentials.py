@@ -32,6 +32,11 @@ class Credential:
         if self._kept() != self._fingerprint:
             _write(self._file, self._connection, self._fingerprint)
 
+    def keep_first(self) -> None:
+        """This is the one to hold later ones against, if there was none before it."""
+        if self._kept() is None:
+            _write(self._file, self._connection, self._fingerprint)
+
     def _kept(self) -> bytes | None:
         with self._file.reading() as db:
             row = db.execute("SELECT fingerprint FROM credential WHERE connection = ?", (self._connection,)).fetchone()

@@ -125,6 +125,7 @@ class _Walk:
                 return False
             if resuming:
                 self._scan.kept = self._places.rows_before(place, self._size)
+            page.unjoined = place > self._places.first and not (self._seam and self._seam.shared)
             steps = 0 if self._take(page, reread=reread) else steps
             resuming, searching, furthest = False, False, max(place, furthest)
             self._seam = Seam(place, rows, ids) if rows else None

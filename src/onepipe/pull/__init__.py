@@ -34,6 +34,7 @@ def pull(job: Job, executor: ThreadPoolExecutor) -> None:
             _scan(job, lambda standing: open_slice(job, standing) or new_slice(job, standing), executor)
         _after(job, pay)
         if job.report.status == "complete":
+            job.account.seen_first()
             _after(job, roll)
             _after(job, pay)
     except OnepipeError as error:
@@ -73,8 +74,11 @@ def _begin(job: Job, choose: Callable[[Standing], Slice]) -> tuple[Standing, Sli
     return replace(standing, slice=piece), piece
 
 
-def _read(job: Job, standing: Standing, piece: Slice, executor: ThreadPoolExecutor) -> None:
-    """One scan to its end; and the sweep, where it was a complete read or the CRM's own count asks for one."""
+def _read(job: Job, standing: Standing, piece: Slice, executor: ThreadPoolExecutor, *, again: bool = False) -> None:
+    """One scan to its end; and the sweep, where it was a complete read or the CRM's own count asks for one.
+
+    `again`: it is read a second time, since its rows may have changed places; two reads hardly miss the same row.
+    """
     merging = Merging(job, piece, executor)
     scan = Scan(job, standing, merging)
     began, before = job.account.now(), job.account.http.requests
@@ -100,8 +104,19 @@ def _read(job: Job, standing: Standing, piece: Slice, executor: ThreadPoolExecut
         job.report.fall("partial", _unkept(job, merging.unkept))
     note_scan(job, standing, piece, job.account.http.requests - before, began)
     _remember_lacks(job, standing, piece)
-    _compare(job, standing, piece, scan.stated, executor)
-    return None
+    if scan.stirred and not again and piece.kind != "backfill":
+        job.say("deals were added or changed while their pages were read: the list is read once more")
+        return _read(job, *_same_again(job, standing, piece), executor, again=True)
+    return _compare(job, standing, piece, scan.stated, executor)
+
+
+def _same_again(job: Job, standing: Standing, piece: Slice) -> tuple[Standing, Slice]:
+    """The slice just read, from its beginning: the same changes, or everything."""
+    if piece.kind == "change":
+        return standing, _instead(job, standing, "change")
+    with job.warehouse.look() as db:
+        standing = books.standing(db, job.name)
+    return standing, _instead(job, standing, "full")
 
 
 def _unkept(job: Job, count: int) -> BadPayload:
@@ -130,7 +145,6 @@ def _compare(job: Job, standing: Standing, piece: Slice, stated: int | None, exe
     if piece.kind == "first":
         with job.warehouse.look() as db:
             standing = books.standing(db, job.name)
-        job.account.seen_whole()
         _after(job, lambda job: Recount(job, standing).after_all(stated))
     elif piece.kind == "full" and piece.resumed and job.account.facts.order is None:
         job.say("this complete read was interrupted and its list may have shifted: only another one finds deletions")

@@ -120,6 +120,7 @@ class Scan:
         self.counted = job.account.http.requests
         self.stated: int | None = None
         """How many opportunities the list itself said it holds, when last it did; of those from where a scan began."""
+        self.unjoined = self.edited = False
 
     def run(self) -> None:
         """Fetch the reference lists, then the opportunities. Raises Distrusted, and every SourceError."""
@@ -186,12 +187,29 @@ class Scan:
                 hi=self.merging.slice.hi,
                 unreadable=page.unreadable,
             )
-            if resource == OPPORTUNITY and page.total is not None:
-                self.stated = page.total
+            if resource == OPPORTUNITY:
+                self._look_at(page)
             job.watch.page(job.name, resource, fetched, page.total, self.counted)
             self.merging.fetched(len(page.records), whole)
             job.go_on()
         self._count(resource)
+
+    def _look_at(self, page: Page) -> None:
+        """Note what the list states, and whether its rows may have changed places unseen while it was read."""
+        self.stated = self.stated if page.total is None else page.total
+        self.unjoined |= page.unjoined
+        hi, account = self.merging.slice.hi, self.job.account
+        if hi and not self.edited:
+            latest = max(hi, account.now()) + NO_DATE  # a row of the future was not changed just now
+            self.edited = any(account.within(record.stamp, hi, latest) for record in page.records)
+
+    @property
+    def stirred(self) -> bool:
+        """Whether the list was changed while it was read page by page, without a row that joins them.
+
+        One deal deleted and one added leave its total as it was, and a row may have slipped from one page to another.
+        """
+        return self.unjoined and self.edited
 
     def _count(self, resource: str) -> None:
         """Put the requests sent since the last call on a resource's account."""
