@@ -38,6 +38,20 @@ def test_11_a_delete_between_two_pages_hides_no_other_row(desk: Make, way: str) 
     assert made.truth().items() <= made.held().items()
 
 
+@Ways
+def test_11_a_delete_that_an_insert_makes_up_for(desk: Make, way: str) -> None:
+    """11. Given a deletion behind us and an insertion ahead, so that the total stands still, then no row is missing."""
+    made, ids = _paged(desk, way)
+
+    def exchange() -> None:
+        made.crm.delete(ids[1])
+        made.insert("Zuletzt")
+
+    made.between(exchange)
+    assert made.sync(sweep=True).status in ("complete", "partial")  # partial where the count tells of the deletion
+    assert {str(row_id) for row_id in ids if row_id != ids[1]} <= set(made.held())
+
+
 @pytest.mark.parametrize("way", ["tactile", "capsule"])
 def test_11_an_edit_that_moves_a_row_hides_no_other_row(desk: Make, way: str) -> None:
     """11. Given a rename that takes a row from page 1 to the list's end, then the row that moves up is not missed."""

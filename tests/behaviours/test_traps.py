@@ -47,6 +47,10 @@ def test_what_leaves_tactiles_list_is_followed_and_not_deleted(desk: Make, era: 
     assert [("won", False, False)] == rows
     rows = made.work(f"SELECT is_archived, is_deleted FROM opportunities WHERE source_id = '{archived}'")
     assert [(True, False)] == rows
+    made.later(minutes=5)
+    made.rename(won, "edited after it was won")  # the count does not tell: it is in the list, or it was not before
+    assert "complete" == made.sync().status
+    assert "edited after it was won" == made.held()[str(won)]
 
 
 def test_a_deal_in_another_pipeline_of_onautomate_is_not_deleted(desk: Make) -> None:

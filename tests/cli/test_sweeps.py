@@ -1,4 +1,4 @@
-"""`sweep show`, `sweep approve`, `sweep discard` and `rebind`: a person decides, and the command says what came of it."""
+"""`sweep show`, `approve`, `discard` and `rebind`: a person decides, and the command says what came of it."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -20,7 +20,7 @@ class Ran:
     """One run: what it reported (None: it crashed), and the warehouse and its books before and after it.
 
     `began` is when its first request was answered, by the CRM's clock; `date_skew` how far the Date it sends is ahead.
-    `lied`: the CRM said something that nobody could know to be false, so completeness is not to be judged.
+    `lied`: since the last sweep the CRM said something that nobody could know to be false, so completeness is not judged.
     """
 
     report: ConnectionReport | None
@@ -95,13 +95,11 @@ def _raw(old: Picture, new: Picture) -> Iterator[str]:
 
 
 def _states(world: World, chronicle: Chronicle, ran: Ran) -> Iterator[str]:
-    """Each row is a state that its record was really in, and one that is new enough for what the run claims."""
+    """Each row is a state that its record was really in, and new enough for what coverage claims, run or no run."""
     name = world.name
-    complete = ran.report is not None and ran.report.status == "complete" and not ran.lied
-    through = ran.books["complete_through"] if complete else None
+    through, swept = (None, None) if ran.lied else (ran.books["complete_through"], ran.books["last_sweep_at"])
     if through is not None:
         through -= max(0.0, ran.date_skew)
-    swept = ran.books["last_sweep_at"] if complete else None
     if swept is not None:
         swept -= world.skew
     strangers = {key[1] for key in ran.new.opportunities} - chronicle.states.keys()
@@ -112,7 +110,7 @@ def _states(world: World, chronicle: Chronicle, ran: Ran) -> Iterator[str]:
         least = chronicle.required(source_id, through, swept)
         if row is None:
             if least >= 0 and all(state.row is not None and not _archived(state) for state in states[least:]):
-                yield f"{source_id}: missing after a complete run (through {through}, swept {swept})"
+                yield f"{source_id}: missing, although all is loaded through {through}, swept {swept}"
             continue
         known = before is not None and before["is_deleted"]
         if row["is_deleted"] and not known and chronicle.was_there(source_id, ran.began):

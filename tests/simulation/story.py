@@ -55,14 +55,14 @@ ODDITIES: tuple[tuple[str, dict[str, Any]], ...] = (
 class Act:
     """One run: how long after the one before, what is edited before it and between two of its requests, what fails."""
 
-    pause: float
-    before: list[str]
-    during: dict[int, list[str]]
-    faults: list[dict[str, Any]]
-    crash: tuple[str, int] | None
-    full: tuple[str, int] | None
-    options: dict[str, Any]
-    publishing: bool
+    pause: float = 1.0
+    before: list[str] = field(default_factory=list)
+    during: dict[int, list[str]] = field(default_factory=dict)
+    faults: list[dict[str, Any]] = field(default_factory=list)
+    crash: tuple[str, int] | None = None
+    full: tuple[str, int] | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    publishing: bool = False
 
     def __str__(self) -> str:
         parts = [f"{self.pause:.0f}s later"]
@@ -82,11 +82,11 @@ class Story:
     seed: int
     crm: str
     rows: int
-    begins: datetime
-    skew: float
-    ahead: bool
-    options: dict[str, Any]
-    settings: dict[str, Any]
+    begins: datetime = BEGINNINGS[0]
+    skew: float = 0.0
+    ahead: bool = False
+    options: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
     acts: list[Act] = field(default_factory=list)
 
     def __str__(self) -> str:
@@ -144,13 +144,13 @@ OPTIONS: dict[str, dict[str, tuple[Any, ...]]] = {
 
 
 def _act(random: Random, *, first: bool) -> Act:
-    crash = (random.choice(list(STEPS)), random.randint(1, 4)) if random.random() < 0.3 else None
+    crash = _crash(random) if random.random() < 0.35 else None
     full = (random.choice(list(WRITES)), random.randint(1, 60)) if random.random() < 0.15 else None
     return Act(
         pause=0 if first else random.choice((0.1, 1, 30, 900, 7200, 90000)),
         before=[] if first else random.choices(KINDS, k=random.randint(0, 4)),
         during={
-            random.randint(1, 14): random.choices(KINDS, k=random.randint(1, 2)) for _ in range(random.randint(0, 3))
+            random.randint(1, 14): random.choices(KINDS, k=random.randint(1, 3)) for _ in range(random.randint(0, 3))
         },
         faults=[_fault(random) for _ in range(random.choice((0, 0, 1, 1, 2)))],
         crash=crash,
@@ -160,7 +160,13 @@ def _act(random: Random, *, first: bool) -> Act:
     )
 
 
+def _crash(random: Random) -> tuple[str, int]:
+    if random.random() < 0.4:
+        return random.choice(("before a commit", "after a commit")), random.randint(1, 8)
+    return random.choice(list(STEPS)), random.randint(1, 4)
+
+
 def _fault(random: Random) -> dict[str, Any]:
     kind, how = random.choice(ERRORS if random.random() < 0.6 else ODDITIES)
-    count = random.choice((1, 1, 2, 6, None)) if kind != "slow" else 1
+    count = random.choice((1, 1, 2, 6, None))
     return {"kind": kind, **how, "nth": random.randint(1, 12), "count": count}

@@ -1,0 +1,58 @@
+"""Every failure the simulation ever found, as a story: a seed tells another one once the making of stories changes."""
+
+from tests.simulation.story import Act, Story
+
+LIST_ALL = "/opportunities/list_all*"
+
+NAMED: dict[str, Story] = {
+    "a disk that was full while the work file was made left one without tables, which no later run could open": Story(
+        12, "capsule", 12, acts=[Act(full=("a statement runs", number)) for number in (20, 24, 30)]
+    ),
+    "a scan of which nothing was merged yet went on with the next run's time as its cursor": Story(
+        105,
+        "administrate",
+        26,
+        options={"limit_cap": 5},
+        acts=[Act(crash=("before the raw write", 1)), Act(pause=90000, before=["burst", "update"])],
+    ),
+    "a run that ended between Tactile's list and the rows it hides was taken for read to its end": Story(
+        116,
+        "tactile",
+        25,
+        options={"era": "head", "limit_cap": 3},
+        acts=[Act(options={"max_requests": number}) for number in (7, 3)],
+    ),
+    "one refused answer to list_all was taken for an account that has none": Story(
+        116,
+        "tactile",
+        25,
+        options={"era": "head"},
+        acts=[Act(faults=[{"kind": kind, "path": LIST_ALL}]) for kind in ("refused_200", "error_envelope")],
+    ),
+    "a spool that could not be written was written once more, and that error hid the first": Story(
+        156, "tactile", 23, options={"limit_cap": 4}, acts=[Act(full=("a file is made durable", 1))]
+    ),
+}
+
+# Rules that chance puts to the test too seldom: each story fails when its rule is taken out.
+RULES: dict[str, Story] = {
+    "pages by offset must join: deletions between two requests move unread rows behind our place": Story(
+        7,
+        "capsule",
+        24,
+        options={"limit_cap": 3, "order": "id"},
+        acts=[Act(during={7: ["delete", "delete", "delete"]})],
+    ),
+    "the cursor is committed together with the rows that it stands for": Story(
+        10,
+        "administrate",
+        10,
+        acts=[Act(), *(Act(before=["update", "insert"], crash=("after a commit", number)) for number in (3, 4))],
+    ),
+    "a run reads back behind its cursor: a transaction may become visible late": Story(
+        15, "administrate", 10, acts=[Act(), Act(before=["late", "late", "late"]), Act(before=["late", "late"])]
+    ),
+    "what a list does not show is asked for by id before it is called deleted": Story(
+        36, "tactile", 14, acts=[Act(), Act(before=["special", "special", "special"], options={"sweep": True})]
+    ),
+}
