@@ -6,6 +6,7 @@ spool segments -> arrivals -> changed -> store.raw -> versions (see versions.py)
 from collections.abc import Sequence
 from datetime import datetime
 
+import onepipe.warehouse.unreadable as unreadable
 from onepipe.report import Counts
 from onepipe.spool import Segment
 from onepipe.warehouse.database import Database
@@ -28,8 +29,8 @@ def land(db: Database, reading: Reading, run_id: str, segments: Sequence[Segment
         {"connection": reading.connection, "newest": _newest(db)},
     )
     _drop_permuted(db, reading)
-    unkept = _unreadable(db, reading, run_id, segments)
-    counts = Counts(fetched=fetched, problems=unkept, unkept=unkept)
+    problems, unkept = unreadable.note(db, reading.connection, run_id, segments)
+    counts = Counts(fetched=fetched, problems=problems, unkept=unkept)
     if not db.one("SELECT count(*) FROM changed"):
         return counts
     _append_raw(db, reading, run_id, "opportunity", source="changed JOIN arrivals USING (place)")
@@ -276,20 +277,6 @@ def _owe_details(db: Database, reading: Reading) -> None:
             values,
         )
         db.run("INSERT INTO store.debts SELECT $connection, $detail, source_id, fetched_at, true FROM changed", values)
-
-
-def _unreadable(db: Database, reading: Reading, run_id: str, segments: Sequence[Segment]) -> int:
-    """Records without a usable id: kept as problems, once; how many are new."""
-    before = db.one("SELECT count(*) FROM problems")
-    for text in {item for segment in segments for item in segment.meta.unreadable}:
-        db.run(
-            "INSERT INTO problems "
-            "SELECT $connection, NULL, 'source_id', $text, 'a record without a usable id', $run_id, "
-            "md5($text) WHERE NOT EXISTS (SELECT 1 FROM problems WHERE connection = $connection "
-            "AND payload_hash = md5($text))",
-            {"connection": reading.connection, "text": text, "run_id": run_id},
-        )
-    return int(db.one("SELECT count(*) FROM problems")) - int(before)
 
 
 def _listed(files: list[str]) -> str:
