@@ -23,7 +23,8 @@ SINCE_EVER = float("-inf")
 class State:
     """What a record was like from `since` on (seconds of the world), None: it was not there.
 
-    `level` says what must see it: "run" the next run, "sweep" a complete read, "full" only one that is asked for.
+    `level` says what must see it: "run" the next run, "sweep" a complete read ("set back": because its stamp was),
+    "full" only one that is asked for.
     """
 
     since: float
@@ -56,14 +57,20 @@ class Chronicle:
     def required(self, source_id: str, through: float | None, swept: float | None) -> int:
         """The oldest state that a warehouse may hold which claims to know all changes and all rows before an instant.
 
-        -1: it may know nothing of the record at all.
+        -1: it may know nothing of the record at all. A stamp that was set back hides earlier edits from a filter, too.
         """
-        least = -1
+        least = whole = -1
         for number, state in enumerate(self.states[source_id]):
-            limit = {"run": through, "sweep": swept}.get(state.level)
-            if limit is not None and state.since < limit:
+            if swept is not None and state.since < swept and state.level != "full":
+                whole = number
+            if state.level == "run" and through is not None and state.since < through:
                 least = number
+            least = whole if state.level == "set back" else max(least, whole)
         return least
+
+    def owed(self, source_id: str, through: float) -> bool:
+        """Whether a record was changed after an instant, so that the next run comes by it: it may have moved away."""
+        return any(state.level == "run" and state.since >= through for state in self.states[source_id])
 
     def was_there(self, source_id: str, since: float) -> bool:
         """Whether a record has been there without a break from an instant until now."""

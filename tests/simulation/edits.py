@@ -94,7 +94,7 @@ class Editor:
         ago = self.random.choice((5, 60, 110, 3000))
         stamp = self.world.at(self.world.passed) - timedelta(seconds=ago)
         self.crm.update(key, **fields(self.crm, self.random), **{STAMPS[self.crm.name]: stamp})
-        self.note(key, self.level(key) if ago < 120 else "sweep")
+        self.note(key, self.level(key) if ago < 120 else "set back")
 
     def future(self, key: Any) -> None:
         """An edit stamped far ahead of any clock."""

@@ -20,7 +20,7 @@ class Ran:
     """One run: what it reported (None: it crashed), and the warehouse and its books before and after it.
 
     `began` is when its first request was answered, by the CRM's clock; `date_skew` how far the Date it sends is ahead.
-    `lied`: since the last sweep the CRM said something that nobody could know to be false, so completeness is not judged.
+    `lied`: since the last sweep the CRM said something that nobody could know to be false, so it may have missed some.
     """
 
     report: ConnectionReport | None
@@ -109,7 +109,12 @@ def _states(world: World, chronicle: Chronicle, ran: Ran) -> Iterator[str]:
         row, before = ran.new.opportunities.get(key), ran.old.opportunities.get(key)
         least = chronicle.required(source_id, through, swept)
         if row is None:
-            if least >= 0 and all(state.row is not None and not _archived(state) for state in states[least:]):
+            owed = through is not None and chronicle.owed(source_id, through)
+            if (
+                least >= 0
+                and not owed
+                and all(state.row is not None and not _archived(state) for state in states[least:])
+            ):
                 yield f"{source_id}: missing, although all is loaded through {through}, swept {swept}"
             continue
         known = before is not None and before["is_deleted"]

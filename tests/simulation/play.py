@@ -129,7 +129,9 @@ class Play:
         self.editor.edit("late")
         report, began = self.run({}, publishing=False)
         self.judge("a plain run", report, began, set())
-        for number in range(0 if self.wrong else ENDINGS):
+        if self.wrong:
+            return
+        for number in range(ENDINGS):
             self.world.pass_time(DAY)
             asked = {"full": True} if self.needs_full() else {"sweep": True}
             report, began = self.run({}, publishing=number == 0, **asked)
