@@ -10,7 +10,9 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
-from importlib.metadata import EntryPoint, entry_points
+from functools import cache
+from importlib.metadata import EntryPoint
+from importlib.metadata import entry_points as read_entry_points
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
@@ -23,6 +25,7 @@ Origin = Literal["project", "plugin", "shipped", "checkout", "file"]
 Folder = Literal["connectors", "mappings"]
 
 GROUP = "onepipe.connectors"
+entry_points = cache(read_entry_points)  # reading them takes 7 ms, for each connection, and they do not change
 SUFFIX: dict[Folder, str] = {"connectors": ".py", "mappings": ".yaml"}
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 PACKAGE = Path(__file__).parent
