@@ -2,7 +2,8 @@
 
     python benchmarks/server.py --rows 100000        prints its port, then serves until it is ended
 
-Records of about 1 KB, pages of up to 100, the envelope and the filter `updated_after` of Tactile's own list. What stands before the path chooses: `/rows/10000/ms/100/opportunities` is a list of the first 10,000 records, each
+Records of about 1 KB, pages of up to 100, the envelope and the filter `updated_after` of Tactile's own list. What
+stands before the path chooses: `/rows/10000/ms/100/opportunities` is a list of the first 10,000 records, each
 answer of which takes 100 ms. `/rows/10000/change?records=1000` gives 1,000 of those, evenly spread, a new stamp and
 cost; `/reset` takes all changes back. `/fail/5/opportunities` fails on 5 of 100 requests. Row counts are multiples
 of 100. There is no `list_all`, as in early accounts: such a path answers Tactile's HTML login page.
