@@ -25,7 +25,9 @@ Origin = Literal["project", "plugin", "shipped", "checkout", "file"]
 Folder = Literal["connectors", "mappings"]
 
 GROUP = "onepipe.connectors"
-entry_points: Callable[..., EntryPoints] = cache(read_entry_points)  # 7 ms to read, for each connection
+entry_points: Callable[..., EntryPoints] = cache(
+    lambda group: read_entry_points(group=group)
+)  # 7 ms to read, for each connection
 SUFFIX: dict[Folder, str] = {"connectors": ".py", "mappings": ".yaml"}
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 PACKAGE = Path(__file__).parent
