@@ -6,6 +6,10 @@
 Lists    by row offset over an order nobody documents; `size` counts the rows of this page, there is no total and no
          next link: the end is an empty page. A hidden cap on `limit` is possible.
 Filter   lastmodified, in UTC as YYYYMMDDTHHMMSS; one filter per request.
+Writes   PUT keeps the elements that are not sent; a new deal is posted to its party and answered with 201, Location and
+         nothing else; a deal is moved by a PUT below its new party. A person's deal becomes that of the person's
+         organisation. Tags, custom fields and notes are requests of their own. A probability is a whole number. That
+         an empty element clears a field is not documented.
 Oddest   `value` is the price of one `durationBasis`; empty fields are left out; tags and custom fields are requests of
          their own (the first accounts answer /customfield, later ones /customfields) and may not move updatedOn;
          settings: {details: false} leaves them out.
@@ -14,26 +18,37 @@ Limits   4,000 requests an hour per user; X-RateLimit-Remaining and -Reset tell.
 Life     v1 was announced to close on 2018-01-31. Deletions: /api/opportunity/deleted, which the first years lack.
 """
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 from onepipe.connector import (
+    Answer,
+    Change,
     Connector,
     Facts,
     Gone,
+    Habits,
     Http,
     Open,
     Page,
     Quota,
     Record,
+    Request,
+    Scale,
     Token,
+    UsageError,
     Window,
+    Writes,
+    action,
     by_offset,
     part,
     read,
     rows,
     utc,
+    xml_body,
     xml_json,
     xml_page,
     xml_record,
@@ -41,7 +56,9 @@ from onepipe.connector import (
 
 OPPORTUNITIES = "/api/opportunity"
 STAMP = "%Y%m%dT%H%M%S"
-ARRAYS = ("tags", "customFields", "customfields", "history", "parties", "currencies")
+XML = {"Content-Type": "application/xml"}
+APART = ("tags", "custom")  # requests of their own
+ARRAYS = ("tags", "customFields", "customfields", "history", "parties", "currencies", "customFieldDefinitions")
 
 
 class Capsule(Connector):
@@ -60,6 +77,13 @@ class Capsule(Connector):
         reference=("milestones",),
         details=("tag", "customfield"),
         settings={"details": "false leaves tags and custom fields out (two requests per changed opportunity)"},
+    )
+    writes = Writes(
+        required=("name", "company_id", "stage_id"),
+        places={"company_id": ("partyId",), "tags": ("tags",), "custom": ("custom",)},
+        habits=Habits(scales={"probability": Scale(Decimal("0.01"), rounds=False)}, empty=frozenset({"custom"})),
+        derived=("probability", "status", "closed_at", "company_id"),
+        unstamped=frozenset(APART),
     )
 
     def open(self, door: Open) -> Http:
@@ -88,6 +112,50 @@ class Capsule(Connector):
 
     def detail(self, name: str, record_id: str, payload: bytes) -> bytes:
         return self.tags(id=record_id) if name == "tag" else self.customfields(id=record_id)
+
+    def create(self, change: Change) -> Request:
+        return _written("POST", f"/api/party/{part(change['partyId'])}/opportunity", change)
+
+    def made(self, answer: Answer) -> str | None:
+        return (answer.headers.get("location") or "").rstrip("/").rpartition("/")[2] or None
+
+    def update(self, record_id: str, payload: bytes, change: Change) -> list[Request]:
+        below = f"/api/party/{part(change['partyId'])}/opportunity" if "partyId" in change else OPPORTUNITIES
+        told = [_written("PUT", f"{below}/{part(record_id)}", change)] if change.keys() - set(APART) else []
+        told += [self._custom(record_id, change["custom"])] if "custom" in change else []
+        return told + (self._retag(record_id, change["tags"] or []) if "tags" in change else [])
+
+    def delete(self, record_id: str, payload: bytes) -> Request:
+        return Request("DELETE", f"{OPPORTUNITIES}/{part(record_id)}")
+
+    def created_since(self, since: datetime, change: Change) -> Iterator[Record]:
+        for page in self._list(lastmodified=utc(since, STAMP)):
+            yield from page.records
+
+    @action(look="_tagged")
+    def add_tag(self, *, id: str, tag: str) -> Request:
+        """Put a tag on it."""
+        return self._child("POST", id, "tag", tag)
+
+    @action(look="_tagged")
+    def remove_tag(self, *, id: str, tag: str) -> Request:
+        """Take a tag off it."""
+        return self._child("DELETE", id, "tag", tag)
+
+    @action(look="_noted")
+    def add_note(self, *, id: str, note: str) -> Request:
+        """Add a note to its history."""
+        return Request("POST", self._path(id, "history"), xml_body("historyItem", {"note": note}), headers=XML)
+
+    @action(look="_has_party")
+    def add_party(self, *, id: str, party_id: str) -> Request:
+        """Add a person or organisation beside the main one."""
+        return self._child("POST", id, "party", party_id)
+
+    @action(look="_has_party")
+    def remove_party(self, *, id: str, party_id: str) -> Request:
+        """Take an additional person or organisation away."""
+        return self._child("DELETE", id, "party", party_id)
 
     @read
     def opportunity(self, *, id: str) -> bytes:
@@ -148,13 +216,39 @@ class Capsule(Connector):
         """The additional people and organisations of one opportunity."""
         return self._children(id, "party")
 
+    def _path(self, record_id: str, name: str) -> str:
+        return f"{OPPORTUNITIES}/{part(record_id)}/{name}"
+
     def _children(self, record_id: str, name: str) -> bytes:
-        return xml_json(self.http.get(f"{OPPORTUNITIES}/{part(record_id)}/{name}", gone=True).content, ARRAYS)
+        return xml_json(self.http.get(self._path(record_id, name), gone=True).content, ARRAYS)
+
+    def _child(self, method: str, record_id: str, name: str, key: str, *carries: str) -> Request:
+        path = f"{self._path(record_id, name)}/{part(key)}"
+        return Request(method, path, carries=carries, gone=())  # a 404 may be the tag's or the party's
+
+    def _retag(self, record_id: str, wanted: list[str]) -> list[Request]:  # one a tag missing or too many
+        held = [one["name"] for one in json.loads(self.tags(id=record_id))]
+        added = [self._child("POST", record_id, "tag", tag, "tags") for tag in wanted if tag not in held]
+        return added + [self._child("DELETE", record_id, "tag", tag, "tags") for tag in held if tag not in wanted]
+
+    def _custom(self, record_id: str, wanted: Change) -> Request:  # the others stay: merged by tag and label
+        defined = json.loads(xml_json(self.http.get(f"{OPPORTUNITIES}/customfield/definitions").content, ARRAYS))
+        fields = [_field(defined, name, value) for name, value in wanted.items()]
+        body = xml_body("customFields", {"customField": fields})
+        return Request("PUT", self._path(record_id, "customfields"), body, headers=XML, carries=("custom",))
+
+    def _tagged(self, *, id: str, tag: str) -> bool:
+        return {"name": tag} in json.loads(self.tags(id=id))
+
+    def _noted(self, *, id: str, note: str) -> int:  # how many notes of this text
+        return sum((one.get("note") or "").split() == note.split() for one in json.loads(self.history(id=id)))
+
+    def _has_party(self, *, id: str, party_id: str) -> bool:
+        return party_id in [one.get("id") for one in json.loads(self.parties(id=id))]
 
     def _milestones(self) -> Page:
         content = self.http.get(f"{OPPORTUNITIES}/milestones").content
-        page = xml_page(content, "milestone")
-        return page if page.records else xml_page(content, "milestone", id="name")  # ids came in later years
+        return xml_page(content, "milestone", id="id" if b"<id>" in content else "name")  # ids came in later years
 
     def _list(self, resume: Token = None, **filters: Any) -> Iterator[Page]:
         def page(start: int) -> Page:
@@ -162,3 +256,25 @@ class Capsule(Connector):
             return xml_page(answer.content, "opportunity", stamp="updatedOn")
 
         return by_offset(page, resume)
+
+
+def _written(method: str, path: str, change: Change) -> Request:
+    """A deal's own elements, without those that are requests of their own or stand in the path."""
+    own = {name: value for name, value in change.items() if name not in ("partyId", *APART)}
+    if not str(own.get("milestoneId", 0)).isdigit():  # in the API's first years the name is the id
+        own["milestone"] = own.pop("milestoneId")
+    carries = tuple(name for name in change if name not in APART)
+    gone = (404, 410) if method == "PUT" else ()
+    return Request(method, path, xml_body("opportunity", own), headers=XML, carries=carries, gone=gone)
+
+
+def _field(defined: list[dict[str, Any]], name: str, value: Any) -> dict[str, Any]:
+    """One custom field as it is sent, found by its label; with its data tag in brackets where a label stands twice."""
+    names = {f"{one['label']} ({one.get('tag') or one['id']})": one for one in defined}
+    found = [one for full, one in names.items() if name in (full, one["label"])]
+    if len(found) != 1:
+        raise UsageError(f"{name!r} is not the name of one custom field; there are: {', '.join(names) or 'none'}")
+    label, kind = {key: found[0][key] for key in ("tag", "label") if found[0].get(key)}, str(found[0].get("type"))
+    if kind == "Date" and value is not None:
+        value = f"{str(value)[:10]}T00:00:00Z"
+    return label if value is None else {**label, "text" if kind == "List" else kind.lower(): value}

@@ -7,6 +7,9 @@ Lists    newest first, one list a pipeline, 20 a page unless `limit` says more (
          `meta`, echoed; hosts that know only `page` give no pair, or repeat the first page: they are read by number.
          meta.nextPageUrl stands on the last page too, in plain http: never followed.
 Filter   none by time of change: every run reads all pipelines. All parameters are sent again on each page.
+Writes   PUT is a form that wants title, stageId, status and the contact even where they stay: they go along as just
+         read. A status alone has a call of its own. A written e-mail or name is the contact's, in all of its deals; a
+         refusal (422) is an object by field. A contact has one deal a pipeline, unless the location allows more.
 Oddest   read `name`, write `title`; an unknown id answers 400 or 404, and so does a deal that moved to another
          pipeline; errors {"msg": ...} may come with 200.
 Access   Bearer API key of one location (sub-account). Limits: 100 requests in 10 seconds, 200,000 a day.
@@ -14,13 +17,14 @@ Life     the vendor of v1 ended its support on 2025-12-31. No tombstones: deleti
 """
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from onepipe.connector import (
     Answer,
     AuthRefused,
     BadPayload,
+    Change,
     Connector,
     Facts,
     Gone,
@@ -31,8 +35,12 @@ from onepipe.connector import (
     PagingLoop,
     Quota,
     Record,
+    Request,
     Token,
+    UsageError,
     Window,
+    Writes,
+    action,
     by_cursor,
     by_page,
     by_part,
@@ -45,6 +53,7 @@ from onepipe.connector import (
 )
 
 UNKNOWN = (400, 404, 410)
+CONTACT = ("contactId", "name", "companyName", "email", "phone", "tags")
 
 
 class OnAutomate(Connector):
@@ -62,6 +71,17 @@ class OnAutomate(Connector):
         resolution=timedelta(milliseconds=1),
         quota=(Quota(100, 10), Quota(200_000, 86_400)),
         reference=("pipelines",),
+    )
+    writes = Writes(
+        required=("name", "pipeline_id", "stage_id", "status", ("contact_id", "contact_email", "contact_phone")),
+        places={"pipeline_id": ("pipelineId",)},
+        new_only=frozenset({"pipeline_id", "pipeline"}),
+        derived=("closed_at", "contact_id"),
+        unstamped=frozenset(CONTACT),
+        forced=("title", "stageId", "status", "contactId"),
+        guards={"lastStatusChangeAt": "status"},
+        notes={"tags": "replaced or merged is not documented; all that are wanted are sent"},
+        lag=timedelta(seconds=30),
     )
 
     def open(self, door: Open) -> Http:
@@ -89,6 +109,41 @@ class OnAutomate(Connector):
                 continue
         raise Gone(f"no pipeline has the opportunity {record_id}", evidence="absent")
 
+    def create(self, change: Change) -> Request:
+        body = {name: value for name, value in change.items() if name != "pipelineId"}
+        return Request("POST", self._list(change["pipelineId"]) + "/", body, carries=tuple(change), gone=())
+
+    def update(self, record_id: str, payload: bytes, change: Change) -> list[Request]:
+        if "pipelineId" in change:
+            raise UsageError("OnAutomate cannot move a deal to another pipeline; make a new one there")
+        home, title, stage, status, contact = json_facts(
+            payload, "pipelineId", "name", "pipelineStageId", "status", "contact"
+        )
+        if change.keys() == {"status"} or (change.keys() == {"status", "stageId"} and change["status"] != status):
+            return [self._status(record_id, home, {"stageId": stage, **change}, tuple(change))]
+        forced = {"title": title, "stageId": stage, "status": status, **_who(contact or {})}
+        return [Request("PUT", self._one(home, record_id), {**forced, **change}, carries=tuple(change))]
+
+    def delete(self, record_id: str, payload: bytes) -> Request:
+        return Request("DELETE", self._one(json_facts(payload, "pipelineId")[0], record_id))
+
+    def created_since(self, since: datetime, change: Change) -> Iterator[Record]:
+        for page in self._opportunities(change["pipelineId"]):
+            for record in page.records:
+                if datetime.fromisoformat(json_facts(record.payload, "createdAt")[0]) < since:
+                    return  # the newest come first
+                yield record
+
+    def foresees(self, payload: bytes, change: Change) -> list[str]:
+        own = [name for name in CONTACT[1:] if name in change]
+        return [f"{', '.join(own)} are the contact's, and change in all of its deals"] if own else []
+
+    @action(look="_standing")
+    def set_status(self, *, id: str, status: str, stage_id: str | None = None) -> Request:
+        """Set open, won, lost or abandoned, and with it the stage, which stays where it is if not given."""
+        home, stage = json_facts(self.get(id, None).payload, "pipelineId", "pipelineStageId")
+        return self._status(id, home, {"status": status, "stageId": stage_id or stage}, ())
+
     @read
     def pipelines(self) -> bytes:
         """The pipelines with their stages."""
@@ -111,7 +166,16 @@ class OnAutomate(Connector):
     @read
     def opportunity(self, *, pipeline_id: str, id: str) -> Answer:
         """One opportunity as it is now."""
-        return self.http.get(f"{self._list(pipeline_id)}/{part(id)}", gone=UNKNOWN)
+        return self.http.get(self._one(pipeline_id, id), gone=UNKNOWN)
+
+    def _standing(self, *, id: str, status: str, stage_id: str | None = None) -> list[Any]:
+        return json_facts(self.get(id, None).payload, "status", "pipelineStageId")
+
+    def _status(self, record_id: str, home: str, body: dict[str, Any], carries: tuple[str, ...]) -> Request:
+        return Request("PUT", f"{self._one(home, record_id)}/status", body, carries=carries)
+
+    def _one(self, pipeline: str, record_id: str) -> str:
+        return f"{self._list(pipeline)}/{part(record_id)}"
 
     def _list(self, pipeline: str) -> str:
         return f"/v1/pipelines/{part(pipeline)}/opportunities"
@@ -151,6 +215,12 @@ class OnAutomate(Connector):
             except PagingLoop:
                 resume = None
         yield from by_page(lambda number: page(page=number), resume, fixed=True)
+
+
+def _who(contact: dict[str, Any]) -> dict[str, Any]:
+    """What names the contact in a form, by the first of id, e-mail and phone that it has."""
+    known = {"contactId": contact.get("id"), "email": contact.get("email"), "phone": contact.get("phone")}
+    return dict([next(((name, value) for name, value in known.items() if value), ("contactId", None))])
 
 
 def _check(answer: Answer) -> None:

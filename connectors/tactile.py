@@ -7,6 +7,9 @@ Lists    by page number, in order of name; a `limit` above 100 silently becomes 
          (settings: {archived: true} reads those of long ago), later on closed ones too, so what closes is not seen to
          change there: list_all tells, or recently_won and recently_lost; early accounts have none. No tombstones.
 Filter   updated_after, updated_before: strict, in whole seconds of London time, whose hour repeats in autumn.
+Writes   POST /opportunities/save, partial, by ids (status_id, type_id, source_id ...); the id stands inside: one in the
+         path alone makes a new row, as would a name instead of an id for organisation or person. null clears. A
+         probability that is no multiple of 5 is kept and no longer shown. Nothing can be deleted, no tag removed.
 Oddest   200 to everything: errors are {"status": "error", "messages": array or object, or "errors": [...]}; an HTML
          login page means that the token is missing or the action unknown. A GET to add_tag writes.
 Access   the query parameter api_token, one per user; it sees what its user sees. Life: no limit, no end documented.
@@ -17,32 +20,44 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from onepipe.connector import (
     Answer,
     AuthRefused,
     BadPayload,
+    Change,
     Connector,
     Facts,
     Gone,
+    Habits,
     Http,
     Open,
     Page,
     Record,
+    Rejected,
+    Request,
+    Scale,
     Window,
+    Writes,
+    action,
     by_page,
+    id_number,
     json_facts,
     json_page,
     json_record,
     part,
     read,
+    refusal,
     rows,
 )
 
 OPPORTUNITIES = "/opportunities"
 LISTS = ("list_all", "recently_won", "recently_lost")
 FILTER = ("updated_after", "updated_before")
+REFUSED = re.compile("compulsory|must be|not a valid|cannot edit|invalid|permission|already has|limit", re.I)
+SAVING = (OPPORTUNITIES, f"{OPPORTUNITIES}/save", "/notes/save")  # where an unknown id may be that of a status
 
 
 class Denied(AuthRefused):
@@ -67,6 +82,19 @@ class Tactile(Connector):
         settings={"archived": "true also reads what was archived before the first run, where list_all answers"},
         writing_paths=("/opportunities/add_tag*",),
     )
+    writes = Writes(
+        required=("name", "expected_close_date", "stage_id"),
+        places={"type": ("type_id",), "lead_source": ("source_id",)},
+        by_id=frozenset({"type", "lead_source"}),
+        habits=Habits(
+            scales={
+                "amount": Scale(Decimal("0.01"), most=Decimal("99999999.99")),
+                "probability": Scale(Decimal("0.05"), rounds=False),
+            }
+        ),
+        derived=("status", "extra.alteredby"),
+        notes={"owner": "a user of the site by name; who does not exist is refused"},
+    )
 
     def open(self, door: Open) -> Http:
         return door(query={"api_token": self.credentials["api_token"]}, check=_check)
@@ -80,6 +108,37 @@ class Tactile(Connector):
 
     def get(self, record_id: str, payload: bytes | None) -> Record:
         return json_record(self.opportunity(id=record_id).content, "opportunity", stamp="lastupdated")
+
+    def create(self, change: Change) -> Request:
+        own = {name: id_number(value) if name.endswith("_id") else value for name, value in change.items()}
+        return Request("POST", f"{OPPORTUNITIES}/save", {"Opportunity": own}, carries=tuple(change), gone=())
+
+    def update(self, record_id: str, payload: bytes, change: Change) -> list[Request]:
+        own = {"id": id_number(record_id), **self.create(change).body["Opportunity"]}
+        return [Request("POST", f"{OPPORTUNITIES}/save", {"Opportunity": own}, carries=tuple(change))]
+
+    def created_since(self, since: datetime, change: Change) -> Iterator[Record]:
+        bound = Window(since=since - self.facts.floor).bounds("created_after", "created_before")
+        seen = {record.id: record for page in self._numbered(OPPORTUNITIES, **bound) for record in page.records}
+        yield from seen.values()
+        hidden = {brief.id for brief in self._unlisted(Window(), bound)} - seen.keys()
+        yield from (self.get(record_id, None) for record_id in hidden)
+
+    def choices(self, column: str) -> list[tuple[str, str]] | None:
+        name = {"stage": "status", "lead_source": "source", "owner": "assigned_to"}.get(column, column)
+        for page in self._options():
+            return list((json_facts(page.records[0].payload, name)[0] or {}).items()) or None
+        return None
+
+    @action(look="_tagged")
+    def add_tag(self, *, id: str, tag: str) -> Request:
+        """Put a tag on it; one that it has already is refused."""
+        return Request("GET", f"{OPPORTUNITIES}/add_tag", query={"id": id, "tag": tag})
+
+    @action(look="_noted")
+    def add_note(self, *, id: str, title: str, note: str) -> Request:
+        """Add a note to its timeline."""
+        return Request("POST", "/notes/save", {"Note": {"title": title, "note": note, "opportunity_id": id_number(id)}})
 
     @read
     def opportunity(self, *, id: str) -> Answer:
@@ -160,6 +219,15 @@ class Tactile(Connector):
             except MISSING:
                 self.lacks.add(f"no {name}")
 
+    def _tagged(self, *, id: str, tag: str) -> bool | None:
+        tags, custom = json_facts(self.get(id, None).payload, "tags", "custom_fields")
+        return None if tags is None and custom is None else tag in (tags or ())  # the first accounts do not tell
+
+    def _noted(self, *, id: str, title: str, note: str) -> int:
+        """How many notes of this title and text there are."""
+        same = {"title": title, "note": note}.items()
+        return sum(same <= (one.get("note") or {}).items() for one in self.timeline(id=id))
+
     def _options(self) -> Iterator[Page]:
         with suppress(*MISSING):
             found = json_facts(self.options().content, "opportunity_options")[0]
@@ -178,13 +246,15 @@ def _check(answer: Answer) -> None:
     status, messages, errors = json_facts(answer.content, "status", "messages", "errors")
     if status == "success" or (status is None and not (messages or errors)):
         return
-    told = messages or errors or "no reason"
-    named = told if isinstance(told, dict) else dict.fromkeys(map(str, told if isinstance(told, list) else [told]), "")
-    words = "; ".join(f"{key} {text}".strip() for key, text in named.items())
-    if answer.path != OPPORTUNITIES and re.search("invalid id|permission to view|not found", words, re.I):
+    told = refusal(answer.content) or {"": "no reason"}
+    words = "; ".join(f"{key} {text}".strip() for key, text in told.items())
+    if answer.path not in SAVING and re.search("invalid id|permission to view|not found", words, re.I):
         raise Gone(f"Tactile says: {words}")
     if answer.path.endswith((*LISTS, "options")) and "Template missing" in words:  # announced, and never written
         raise Gone(f"Tactile says: {words}")
-    if {"401", "403"} & set(named) or re.search("log ?in|token|authori[sz]|denied|forbidden", words, re.I):
+    if {"401", "403"} & set(told) or re.search("log ?in|token|authori[sz]|denied|forbidden", words, re.I):
         raise Denied(f"Tactile refuses the token: {words}")
+    if any(key.startswith("opportunity_") for key in told) or REFUSED.search(words):
+        plain = {key.removeprefix("opportunity_") if key[:1] != "_" else "": text for key, text in told.items()}
+        raise Rejected(f"Tactile refuses it: {words}", plain)
     raise BadPayload(f"Tactile answers an error: {words}")

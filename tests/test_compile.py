@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onepipe.compile import check_examples, invert, select, show, stages
+from onepipe.compile import check_examples, column_of, invert, select, show, stages
 from onepipe.errors import UsageError
 from onepipe.mapping import STAGE_TYPES, TYPES, Mapping, load_mapping
 from onepipe.model import MAPPED
@@ -324,6 +324,21 @@ def test_invert_speaks_the_words_of_the_crm() -> None:
     assert expected == invert(SHIPPED["capsule"], values)
     assert {"title": "A", "status": "won"} == invert(SHIPPED["onautomate"], {"name": "A", "status": "won"})
     assert {"status": "Open"} == invert(SHIPPED["overplane"], {"status": "open"})
+    also = {"tags": ("tags",), "custom": ("custom",), "extra.ref": ("ref", "id")}
+    expected = {"tags": ["a"], "custom": {"Seats": 2, "Signed": None}, "ref": {"id": "7"}, "name": "A"}
+    values = {"tags": ["a"], "custom.Seats": 2, "custom.Signed": None, "extra.ref": "7", "name": "A"}
+    assert expected == invert(SHIPPED["capsule"], values, also)
+    assert {"attributes": {"Key": "x"}} == invert(SHIPPED["administrate"], {"custom.Key": "x"})
     for column, value in (("updated_at", "x"), ("pipeline_id", "x"), ("status", "asleep")):
         with pytest.raises(UsageError, match=column):
             invert(SHIPPED["onautomate"], {column: value})
+
+
+def test_a_word_of_the_crms_is_the_column_it_is_written_from() -> None:
+    """What a refusal names is shown as the field that people edited."""
+    words = {"title": "name", "stageId": "stage_id", "monetaryValue": "amount", "contactId or email": None}
+    assert words == {word: column_of(SHIPPED["onautomate"], word) for word in words}
+    words = {"step": "stage_id", "company.id": "company_id", "region": "extra.region", "value": None}
+    assert words == {
+        word: column_of(SHIPPED["administrate"], word, {"extra.region": ("region", "id")}) for word in words
+    }

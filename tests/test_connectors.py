@@ -12,11 +12,12 @@ from onepipe.errors import UsageError
 
 FILES = {found.name: found.path for found in registry.every("connectors", None)}
 VERBS = ["open", "count", "pull", "get", "deleted", "detail"]
+WRITING = ["create", "made", "update", "delete", "created_since", "foresees", "choices"]
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_verbs_stand_in_one_order(name: str) -> None:
-    """Who has read one connector finds the way in every other: facts, verbs, reads, then what is private."""
+    """Who has read one connector finds the way in every other: facts, verbs, actions, reads, the private."""
     made = registry.load(name, None)
     (body,) = [
         node
@@ -25,8 +26,9 @@ def test_verbs_stand_in_one_order(name: str) -> None:
     ]
     methods = [node.name for node in body.body if isinstance(node, ast.FunctionDef)]
     reads = [method for method in methods if method.rstrip("_") in made.reads() and method not in VERBS]
+    actions = [method for method in methods if method in made.actions() and method not in reads]
     private = [method for method in methods if method.startswith("_")]
-    assert [verb for verb in VERBS if verb in methods] + reads + private == methods
+    assert [verb for verb in VERBS + WRITING if verb in methods] + actions + reads + private == methods
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -35,7 +37,7 @@ def test_a_connector_only_reads_and_tells(name: str) -> None:
     tree = ast.parse(FILES[name].read_text())
     modules = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     modules |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    allowed = {"collections.abc", "contextlib", "datetime", "json", "re", "typing", "onepipe.connector"}
+    allowed = {"collections.abc", "contextlib", "datetime", "decimal", "json", "re", "typing", "onepipe.connector"}
     assert set() == modules - allowed
     assert not [
         node for node in ast.walk(tree) if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "print"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from onepipe import contract, registry
-from onepipe.connector import Facts
+from onepipe.connector import Facts, Writes
 from onepipe.errors import ConfigError
 from onepipe.sandbox.rig import rig, rig_for
 
@@ -47,6 +47,7 @@ def test_the_documented_example_keeps_every_promise(example: Path) -> None:
     results = contract.run(made, rig_for(made, example))
     assert [] == [str(result) for result in results if result.outcome == "failed"]
     inapplicable = {"tells_deletions", "reads_details", "reads_its_reference_lists", "documents_its_reads"}
+    inapplicable |= {"describes_before_it_sends"}
     assert inapplicable | {"counts_within_a_window"} == {
         result.name for result in results if result.outcome == "skipped"
     }
@@ -77,6 +78,8 @@ CARELESS = [
     ('filter="since"', 'filter="since", details=("tags",)', "reads_details"),
     ("def get(", "deleted = _no_tombstones\n\n    def get(", "tells_deletions"),
     ("def get(", "mine = _undocumented\n\n    def get(", "documents_its_reads"),
+    ("def get(", "update = _at_once\n\n    def get(", "describes_before_it_sends"),
+    ("def get(", "writes = Writes(required=())\n    update = _at_once\n\n    def get(", "describes_before_it_sends"),
 ]
 MISTAKES = """
     def _kindly(self, path, **query):
@@ -115,7 +118,7 @@ MISTAKES = """
 BEFORE = """
 from types import SimpleNamespace
 
-from onepipe.connector import BadPayload, read
+from onepipe.connector import BadPayload, Writes, read
 
 
 def _no_tombstones(self, since):
@@ -125,6 +128,11 @@ def _no_tombstones(self, since):
 @read
 def _undocumented(self):
     return b"[]"
+
+
+def _at_once(self, record_id, payload, change):
+    self.http.send("PATCH", f"/deals/{record_id}", json=change)
+    return []
 """
 
 
@@ -143,6 +151,21 @@ def test_a_careless_connector_is_caught(old: str, new: str, promise: str, exampl
     assert all(result.reason for result in failed)
 
 
+def test_the_documented_verbs_of_writing_work_as_printed(example: Path, tmp_path: Path) -> None:
+    """Put into the documented class, they make a connector that writes, with every promise kept."""
+    [block] = re.findall(r"```python\n# in the class Deals\n(.*?)```", DOCS.read_text(), re.DOTALL)
+    path = tmp_path / example.name
+    offered = "from datetime import datetime\nfrom decimal import Decimal\n\nfrom onepipe.connector import (\n"
+    more = ("Change", "Habits", "Request", "Scale", "Writes", "action", "json_facts")
+    head = offered + "".join(f"    {name},\n" for name in more)
+    path.write_text(example.read_text().replace("from onepipe.connector import (\n", head) + "\n" + block)
+    path.with_name("deals.fake.py").write_text(example.with_name("deals.fake.py").read_text())
+    made = registry.load_file(path)
+    results = contract.run(made, rig_for(made, path))
+    assert [] == [str(result) for result in results if result.outcome == "failed"]
+    assert "describes_before_it_sends" not in {result.name for result in results if result.outcome == "skipped"}
+
+
 def test_every_promise_is_documented(example: Path) -> None:
     """docs/connector.md names every check of the suite, and no other."""
     named = set(re.findall(r"\[([a-z_]+)\]", DOCS.read_text()))
@@ -153,7 +176,8 @@ def test_every_promise_is_documented(example: Path) -> None:
 def test_every_fact_is_documented() -> None:
     """docs/connector.md names every fact a connector can declare."""
     text = DOCS.read_text()
-    assert [] == [name for name in Facts.__dataclass_fields__ if f"`{name}`" not in text]
+    facts = (*Facts.__dataclass_fields__, *Writes.__dataclass_fields__)
+    assert [] == [name for name in facts if f"`{name}`" not in text]
 
 
 def test_a_check_has_a_name_of_its_own() -> None:

@@ -28,7 +28,7 @@ STEPS = (
     "account fitting publish",
     "project pull sweep push",
     "costs",
-    "run remap",
+    "run remap edit",
     # doors
     "sandbox scaffold decide rebind",
     "daemon demo",
@@ -38,7 +38,7 @@ STEPS = (
 STEP = {room: number for number, rooms in enumerate(STEPS) for room in rooms.split()}
 SEALED = {"httpx": "http", "duckdb": "warehouse", "sqlite3": "control", "apscheduler": "daemon"}
 FORBIDDEN = ("utils", "util", "common", "helpers", "helper", "manager", "misc", "base")
-FILE_LINES, CONNECTOR_LINES, FUNCTION_LINES = 300, 190, 50
+FILE_LINES, CONNECTOR_LINES, FUNCTION_LINES = 300, 180, 50
 
 FILES = sorted(path for path in SOURCE.rglob("*.py") if "templates" not in path.parts)
 CONNECTORS = sorted((HOUSE / "connectors").glob("*.py"))
@@ -116,8 +116,16 @@ def test_files_stay_small() -> None:
     """A file can be read in one sitting; the simulated CRMs are exempt."""
     lines = {path: len(path.read_text().splitlines()) for path in FILES if "sandbox" not in path.parts}
     assert {} == {str(path.relative_to(HOUSE)): n for path, n in lines.items() if n > FILE_LINES}
-    lines = {path: len(path.read_text().splitlines()) for path in CONNECTORS}
+    lines = {path: code_lines(path) for path in CONNECTORS}
     assert {} == {path.name: n for path, n in lines.items() if n > CONNECTOR_LINES}
+
+
+def code_lines(path: Path) -> int:
+    """Lines that are neither blank nor an import nor the text at the file's head, which should be long."""
+    text = path.read_text()
+    head = [node for node in ast.parse(text).body if isinstance(node, ast.Expr | ast.Import | ast.ImportFrom)]
+    left_out = {number for node in head for number in range(node.lineno, (node.end_lineno or node.lineno) + 1)}
+    return sum(bool(line.strip()) for number, line in enumerate(text.splitlines(), 1) if number not in left_out)
 
 
 def test_functions_stay_small() -> None:

@@ -135,9 +135,26 @@ def open_account(
     """Open a connection; its requests are counted in `quotas`, where given. Raises ConfigError."""
     allowed = allowance(config, connection, quotas, now) if quotas else None
     connector = open_connector(config, connection, budget=budget, ledger=allowed, now=now, sleep=sleep)
+    return Account(
+        name=connection.name,
+        connector=connector,
+        reading=reading_of(config, connection, mapping, connector),
+        mapping=mapping,
+        overlap=connection.overlap,
+        sweep=connection.sweep,
+        lease=lease,
+        credential=credential,
+        allowance=allowed,
+        share=1 - connection.reserve,
+        now=now,
+    )
+
+
+def reading_of(config: Config, connection: Connection, mapping: Mapping, connector: Connector) -> Reading:
+    """How a connection's payloads are read by a mapping; the connector need not be open."""
     staged = {name: sql for name in _resources(connector) if (sql := stages(mapping, name))}
     asked = connection.settings.get("details", True) is not False
-    reading = Reading(
+    return Reading(
         connection=connection.name,
         connector=connection.connector,
         base_url=connector.base_url,
@@ -152,19 +169,6 @@ def open_account(
         mapped_details=mapping.details,
         drifting=connector.facts.drifting,
         details=tuple(name for name in connector.facts.details if name in mapping.details) if asked else (),
-    )
-    return Account(
-        name=connection.name,
-        connector=connector,
-        reading=reading,
-        mapping=mapping,
-        overlap=connection.overlap,
-        sweep=connection.sweep,
-        lease=lease,
-        credential=credential,
-        allowance=allowed,
-        share=1 - connection.reserve,
-        now=now,
     )
 
 
@@ -206,10 +210,15 @@ def allowance(config: Config, connection: Connection, quotas: Quotas, now: Clock
     return quotas.allowance(*told, clock=lambda: now().timestamp())
 
 
+def closed_connector(config: Config, connection: Connection) -> Connector:
+    """A connection's connector without a credential and without a way to the network, for what it knows by itself."""
+    made = registry.load(connection.connector, config.folder)
+    return made(connection.base_url or made.facts.base_url, {}, connection.settings)
+
+
 def account_url(config: Config, connection: Connection) -> str:
     """Where a connection's account is, in the one form that its name is bound to."""
-    made = registry.load(connection.connector, config.folder)
-    return made(connection.base_url or made.facts.base_url, {}).base_url
+    return closed_connector(config, connection).base_url
 
 
 def mapping_path(config: Config, connection: Connection) -> Path:

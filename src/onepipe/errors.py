@@ -11,6 +11,7 @@ OnepipeError                 .kind names it in reports and in sync_runs.error_ki
     RateLimited              the CRM, or our own budget, says wait; .until may say how long
     Unavailable              no usable answer: network, 5xx, timeout, a path that is not there
     BadPayload               an answer that is not what the API promises
+      Rejected               a write that the CRM understood and will not do; its words by field
     PagingLoop               a list that does not end, or cannot be read whole
       Incomplete             a list that does not hold what it states; it was read to its end all the same
     Suspect                  a sweep whose result is not to be believed
@@ -20,6 +21,7 @@ OnepipeError                 .kind names it in reports and in sync_runs.error_ki
     Gone                     the CRM says this one record does not exist (any more)
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -27,10 +29,14 @@ from typing import ClassVar
 
 
 class OnepipeError(Exception):
-    """An error with a kind for reports, a sentence for people, and a hint on what to do: its own, or its kind's."""
+    """An error with a kind for reports, a sentence for people, and a hint on what to do: its own, or its kind's.
+
+    `unapplied` is for writes: True where the CRM certainly did nothing, so that nobody has to look.
+    """
 
     kind: ClassVar[str] = "internal"
     advice: ClassVar[str | None] = None
+    unapplied: bool = False
 
     def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__(message)
@@ -82,6 +88,7 @@ class AuthRefused(SourceError):
     """The CRM refuses the credential, on the wire or inside a 200."""
 
     kind = "auth"
+    unapplied = True
     advice = "What was loaded is safe; put a credential that is accepted in place, and run `onepipe check`"
 
 
@@ -89,6 +96,7 @@ class RateLimited(SourceError):
     """Nothing more may be asked now. `until` is the instant it may, in UTC, where known."""
 
     kind = "rate_limited"
+    unapplied = True
     advice = "What was loaded is safe; the next run goes on from there"
 
     def __init__(self, message: str, hint: str | None = None, until: datetime | None = None) -> None:
@@ -117,6 +125,20 @@ class BadPayload(SourceError):
     advice = "What was loaded is safe, and nothing of this answer was taken; run again, and report it if it stays"
 
 
+class Rejected(BadPayload):
+    """The CRM understood a write and refuses it: final, and certainly not done.
+
+    `words` are the CRM's own by the field it names, "" where it names none; `content` is its answer.
+    """
+
+    advice = "Nothing was changed; edit again with what the CRM accepts"
+    unapplied = True
+
+    def __init__(self, message: str, words: Mapping[str, str] | None = None, content: bytes = b"") -> None:
+        super().__init__(message)
+        self.words, self.content = dict(words or {}), content
+
+
 class PagingLoop(SourceError):
     """A list that repeats itself, never ends, or moves too fast to be read whole."""
 
@@ -140,6 +162,7 @@ class WriteRefused(SourceError):
     """A request that is not a read was stopped at the door, before it was sent."""
 
     kind = "config"
+    unapplied = True
 
 
 class Stopped(SourceError):
@@ -161,6 +184,7 @@ class Gone(OnepipeError):
     """
 
     kind = "gone"
+    unapplied = True
 
     def __init__(self, message: str, hint: str | None = None, evidence: str = "gone") -> None:
         super().__init__(message, hint)

@@ -1,6 +1,8 @@
 """What a fetched list is made of: records and pages. Words of the house, without behaviour."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -45,3 +47,18 @@ class Page:
     next: Token = None
     moved: bool = False
     unjoined: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stored:
+    """One opportunity as it was read and kept, so that it can be read through any mapping later.
+
+    `payload` is its JSON text as the CRM sent it, `details` what its sub-requests answered (JSON text by name); one
+    that is not there was never fetched. `read_at` is by our clock, in UTC.
+    """
+
+    source_id: str
+    payload: str
+    payload_hash: str
+    details: Mapping[str, str] = field(default_factory=dict)
+    read_at: datetime

@@ -14,13 +14,17 @@ def empty(tmp_path: Path) -> Place:
 
 
 def test_list_tells_what_each_connector_can_do(empty: Place) -> None:
-    """For people and as JSON: where it comes from, how long its API lives, what it needs and what it reads."""
+    """For people and as JSON: where it comes from, how long its API lives, what it needs, reads and can do."""
     told = {one["name"]: one for one in empty.run("connectors", "list", "--json").json["connectors"]}
     assert {"administrate", "tactile", "capsule", "onautomate", "overplane"} <= set(told)
     capsule = told["capsule"]
     assert ("2018-01-31", "since", ["token"]) == (capsule["ends"], capsule["filter"], capsule["credentials"])
     assert {"by_milestone", "by_tag", "by_party", "currencies"} <= {read["name"] for read in capsule["reads"]}
+    assert ["create", "update", "delete"] == capsule["writes"]
+    actions = {action["name"] for action in capsule["actions"]}
+    assert {"add_tag", "remove_tag", "add_note", "add_party", "remove_party"} == actions
     text = empty.run("connectors", "list").out
+    assert "add_tag ID tag=" in text
     assert "its end was announced for 2018-01-31" in text
     assert "by_tag tag=" in text
 

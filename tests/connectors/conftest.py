@@ -10,11 +10,16 @@ from typing import Any
 import pytest
 
 from onepipe import registry
-from onepipe.connector import Connector, Http, Window
+from onepipe.compile import invert
+from onepipe.connector import Connector, Http, Rejected, Request, Window
 from onepipe.contract import Asked, Told
 from onepipe.contract.hostile import HostileServer
 from onepipe.http import Gate
+from onepipe.mapping import load_mapping
 from onepipe.sandbox import Sandbox
+from onepipe.sandbox.crm import Seen
+from onepipe.sandbox.server import CRMS
+from onepipe.sandbox.wire import dump
 
 
 @dataclass
@@ -23,6 +28,27 @@ class Account:
 
     connector: Any
     crm: Any = None
+
+    def change(self, **values: Any) -> dict[str, Any]:
+        """Canonical values in the form that the CRM is sent, as the push makes it; __ stands for a dot."""
+        name = next(one for one in CRMS if isinstance(self.crm, CRMS[one]))
+        mapping = load_mapping(registry.find("mappings", name, None).path)
+        given = {key.replace("__", "."): value for key, value in values.items()}
+        return invert(mapping, given, self.connector.writes.places)
+
+    def send(self, *requests: Request) -> list[Any]:
+        """Sends what was described, and checks that this and nothing else left the process."""
+        self.crm.log.clear()
+        answers = [self.connector.send(request) for request in requests]
+        assert [_described(request) for request in requests] == [_seen(seen) for seen in self.crm.log]
+        return answers
+
+    def refused(self, request: Request) -> Rejected:
+        """The refusal of what was described; nothing can have changed then."""
+        with pytest.raises(Rejected) as caught:
+            self.connector.send(request)
+        assert caught.value.unapplied
+        return caught.value
 
     def ids(self, resource: str = "opportunity", **window: Any) -> list[str]:
         """The ids of a scan in the order of arrival."""
@@ -33,6 +59,17 @@ class Account:
         seen = [(seen.path, seen.query) for seen in self.crm.log]
         self.crm.log.clear()
         return seen
+
+
+def _described(request: Request) -> tuple[Any, ...]:
+    body = request.body if isinstance(request.body, str) else json.loads(dump(request.body))
+    return request.method, request.path, {name: str(value) for name, value in request.query.items()}, body
+
+
+def _seen(seen: Seen) -> tuple[Any, ...]:
+    text = seen.body.decode()
+    query = {name: value for name, value in seen.query.items() if name != "api_token"}
+    return seen.method, seen.path, query, text if text[:1] == "<" else json.loads(text or "null")
 
 
 def connected(name: str, base_url: str, credentials: dict[str, str], settings: dict[str, Any]) -> Connector:
@@ -62,6 +99,18 @@ def account(close: ExitStack) -> Callable[..., Account]:
         connector = connected(name, sandbox.urls[name], sandbox.credentials[name], settings or {})
         close.callback(connector.http.close)
         return Account(connector, crm)
+
+    return make
+
+
+@pytest.fixture
+def writer(account: Callable[..., Account]) -> Callable[..., Account]:
+    """Makes an account in the sandbox whose gate is open for writes."""
+
+    def make(name: str, **options: Any) -> Account:
+        acme = account(name, **options)
+        acme.connector.http.gate.writing = True
+        return acme
 
     return make
 

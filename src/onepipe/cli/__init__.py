@@ -4,6 +4,7 @@ from onepipe.cli import (  # noqa: F401 - they register themselves
     connectors,
     demo,
     drift,
+    edits,
     explain,
     mappings,
     query,

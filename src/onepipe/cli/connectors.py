@@ -11,7 +11,7 @@ from onepipe.cli.app import Json, app, door, end, examples
 from onepipe.errors import ConfigError
 
 if TYPE_CHECKING:
-    from onepipe.connector import Parameter
+    from onepipe.connector import Parameter, Read
     from onepipe.registry import Found
 
 connectors = typer.Typer(no_args_is_help=True, help="List, begin and test connectors.")
@@ -49,10 +49,7 @@ def _described(found: "Found") -> dict[str, Any]:
     except ConfigError as error:
         return told | {"error": error.message}
     facts = made.facts
-    reads = [
-        {"name": read.name, "doc": read.doc, "parameters": [_parameter(one) for one in read.parameters]}
-        for read in made.reads().values()
-    ]
+    reads = [_named(read) for read in made.reads().values()]
     return told | {
         "title": facts.title,
         "api": facts.api,
@@ -63,8 +60,14 @@ def _described(found: "Found") -> dict[str, Any]:
         "credentials": list(facts.credentials),
         "settings": dict(facts.settings),
         "reads": reads,
+        "writes": [verb for verb in ("create", "update", "delete") if made.can(verb)],
+        "actions": [_named(one) for one in made.actions().values()],
         "error": None,
     }
+
+
+def _named(one: "Read") -> dict[str, Any]:
+    return {"name": one.name, "doc": one.doc, "parameters": [_parameter(parameter) for parameter in one.parameters]}
 
 
 def _parameter(parameter: "Parameter") -> dict[str, Any]:
@@ -84,14 +87,17 @@ def _show(one: dict[str, Any]) -> None:
     _line("credentials", ", ".join(one["credentials"]))
     for n, (name, meaning) in enumerate(one["settings"].items()):
         _line("" if n else "settings", f"{name}: {meaning}")
-    for n, read in enumerate(one["reads"]):
-        _line("" if n else "reads", f"{_usage(read):<32} {read['doc']}".rstrip())
+    _line("writes", ", ".join(one["writes"]))
+    for kind in ("reads", "actions"):
+        for n, read in enumerate(one[kind]):
+            _line("" if n else kind, f"{_usage(read, kind):<32} {read['doc']}".rstrip())
     screen.say()
 
 
-def _usage(read: dict[str, Any]) -> str:
-    words = (f"{one['name']}=" if one["required"] else f"[{one['name']}=]" for one in read["parameters"])
-    return " ".join([read["name"], *words])
+def _usage(read: dict[str, Any], kind: str) -> str:
+    """How people type it; the ID of an action stands without its name."""
+    words = [f"{one['name']}=" if one["required"] else f"[{one['name']}=]" for one in read["parameters"]]
+    return " ".join([read["name"], *(["ID", *words[1:]] if kind == "actions" else words)])
 
 
 def _line(heading: str, text: str | None) -> None:

@@ -4,7 +4,7 @@ import json
 import sys
 from typing import Any
 
-from onepipe.connector import Answer
+from onepipe.connector import Answer, Request
 from onepipe.contract.bench import SINCE, SOME, Bench, Broken, Skipped, pulled, records
 from onepipe.contract.spoils import always
 from onepipe.errors import Gone, SourceError
@@ -43,6 +43,26 @@ def documents_its_reads(bench: Bench) -> None:
                 continue
             if not isinstance(found, Answer):
                 json.loads(found) if isinstance(found, bytes) else json.dumps(found)
+
+
+def describes_before_it_sends(bench: Bench) -> None:
+    """Whoever writes says what is known of writing, and describes each request without sending it."""
+    if bench.connector.writes is None or not bench.connector.can("update"):
+        if bench.connector.actions() or any(bench.connector.can(verb) for verb in ("create", "update", "delete")):
+            raise Broken("writes, but does not say what is known of it (writes), or how a record is changed (update)")
+        raise Skipped("only reads")
+    silent = [one.name for one in bench.connector.actions().values() if not (one.doc and one.parameters)]
+    if silent:
+        raise Broken(f"actions without a docstring, or without the id they act on: {', '.join(silent)}")
+    with bench.account(SOME) as connection:
+        record: Any = next(iter(records(pulled(connection)).values()))
+        verbs: Any = connection
+        made = list(verbs.update(record.id, record.payload, {}))
+        made += [verbs.delete(record.id, record.payload)] if connection.can("delete") else []
+        if not all(isinstance(one, Request) and one == Request.restored(one.stored()) for one in made):
+            raise Broken("describes something else than requests")
+        if {asked.method for asked in bench.server.asked} - {"GET", "HEAD"}:
+            raise Broken("sent what it was to describe")
 
 
 def reads_one_record(bench: Bench) -> None:

@@ -69,6 +69,7 @@ def score(results: list[Result]) -> str:
 def _checks(page: int, most: int) -> Iterator[Check]:
     yield _check(singles.says_what_it_is)
     yield _check(singles.documents_its_reads)
+    yield _check(singles.describes_before_it_sends)
     yield _check(lists.counts_with_one_request)
     yield _check(lists.counts_within_a_window)
     for count in (0, 1, page - 1, page, page + 1, most):

@@ -2,7 +2,8 @@
 
 `<state>/control.sqlite` is opened in this room alone (`file`). Several processes share it: leases with growing numbers
 (`leases`), the lock around every commit to the work warehouse (`commit`), the requests each account was sent (`quota`),
-and the tokens that connectors refresh.
+whose credential a connection was last swept with (`credentials`), the tokens that connectors refresh, and what goes
+back to the CRMs: the queue of edits (`edits`), and what becomes of them on their way (`outbox`).
 """
 
 import time
@@ -14,11 +15,29 @@ from types import TracebackType
 import onepipe.control.credentials as credentials
 from onepipe.control.commit import CommitLock
 from onepipe.control.credentials import Credential
+from onepipe.control.edits import Edit, Edits, Wish
 from onepipe.control.file import ControlFile
 from onepipe.control.leases import Lease, Leases, Owner
+from onepipe.control.outbox import Outbox
+from onepipe.control.pushes import Attempt, Entry, Push
 from onepipe.control.quota import Allowance, Hold, Quotas, Waiting
 
-__all__ = ["Allowance", "Control", "Credential", "Hold", "Lease", "Owner", "Quotas", "Waiting"]
+__all__ = [
+    "Allowance",
+    "Attempt",
+    "Control",
+    "Credential",
+    "Edit",
+    "Entry",
+    "Hold",
+    "Lease",
+    "Outbox",
+    "Owner",
+    "Push",
+    "Quotas",
+    "Waiting",
+    "Wish",
+]
 
 
 class Control:
@@ -33,6 +52,8 @@ class Control:
         self._leases = Leases(self._file, command, clock)
         self._commit = CommitLock(state / "commit.lock", command)
         self.quotas = Quotas(self._file, state / "control.sqlite", clock)
+        self.edits = Edits(self._file, clock)
+        self.outbox = Outbox(self._file, clock)
 
     def __enter__(self) -> "Control":
         return self
@@ -86,7 +107,8 @@ class Control:
         credentials.doubt(self._file, connection)
 
     def forget(self, connection: str) -> None:
-        """Drop what is kept of an account that a name no longer belongs to: tokens, credential, quotas."""
+        """Drop what is kept of an account that a name no longer belongs to: tokens, credential, quotas, edits."""
         self.keep_tokens(connection, {})
         self.quotas.retire(connection)
         credentials.forget(self._file, connection)
+        self.edits.forget(connection)

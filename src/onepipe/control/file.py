@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from onepipe.control.pushing import PUSHING
 from onepipe.errors import ConfigError, DiskTrouble
 
 Row = sqlite3.Row
@@ -59,6 +60,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             PRIMARY KEY (key, seconds, bucket)
         ) STRICT, WITHOUT ROWID""",
     ),
+    PUSHING,
 )
 
 

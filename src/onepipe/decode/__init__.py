@@ -6,6 +6,7 @@ when the answer is not what was promised; a missing record path is an error, nev
 
 from onepipe.decode.jsons import json_facts, json_page, json_record
 from onepipe.decode.numbers import long_numbers_quoted, plain_json
+from onepipe.decode.words import refusal
 from onepipe.decode.xmls import xml_json, xml_page, xml_record
 from onepipe.records import Page, Record
 
@@ -17,6 +18,7 @@ __all__ = [
     "json_record",
     "long_numbers_quoted",
     "plain_json",
+    "refusal",
     "xml_json",
     "xml_page",
     "xml_record",

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from onepipe import __version__
-from onepipe.errors import BadPayload, ConfigError, OnepipeError, RateLimited, Stopped, Unavailable
+from onepipe.errors import BadPayload, ConfigError, OnepipeError, RateLimited, Rejected, Stopped, Unavailable
 from onepipe.http.answer import Answer
 from onepipe.http.gate import Budget, Gate
 from onepipe.http.paths import origin, target
@@ -133,22 +133,26 @@ class Http:
     ) -> Answer:
         """Send a write once, never again by itself; refused by the gate unless writing is allowed.
 
-        `json` is any plain value, Decimal included. Raises as `get` does; Unavailable.sent is False where the CRM
-        certainly never saw the request.
+        `json` is any plain value, Decimal included. Raises as `get` does, and Rejected where the CRM understood the
+        request and says no. Of every error `unapplied` says whether the CRM certainly did nothing.
         """
         method = method.upper()
-        self.gate.admit(method, path, retried=False)
-        if json is not None:
-            content = _body.encode(json)
-            headers = {"content-type": "application/json", **(headers or {})}
-        body = content.encode() if isinstance(content, str) else content
-        asked = self._asked(method, path, query, headers, body, gone)
-        left_at = self._leave()
+        try:
+            self.gate.admit(method, path, retried=False)
+            if json is not None:
+                content = _body.encode(json)
+                headers = {"content-type": "application/json", **(headers or {})}
+            body = content.encode() if isinstance(content, str) else content
+            asked = self._asked(method, path, query, headers, body, gone, True)
+            left_at = self._leave()
+        except OnepipeError as error:
+            error.unapplied = True  # nothing has left
+            raise
         result = self._try(asked, self._tick() + self._timeouts.whole)
-        if isinstance(result, Verdict):
-            self._slow_down(result, left_at, FIRST_PAUSE)
-            raise result.error
-        return result
+        if isinstance(result, Answer):
+            return result
+        self._slow_down(result, left_at, FIRST_PAUSE)
+        raise result.error
 
     def _read(self, asked: "_Asked") -> Answer:
         left, held = self._timeouts.whole, 0.0
@@ -189,6 +193,7 @@ class Http:
         headers: Mapping[str, str] | None,
         body: bytes | None,
         gone: bool | Container[int],
+        writes: bool = False,
     ) -> "_Asked":
         sent = self._headers
         if headers or body is not None or method not in ("GET", "HEAD"):
@@ -196,7 +201,9 @@ class Http:
             kept = [(name, value) for name, value in sent if name.decode() not in extra]
             sent = [*kept, *_encoded(extra), (b"content-length", str(len(body or b"")).encode())]
         statuses: Container[int] = (404, 410) if gone is True else gone or ()
-        return _Asked(method, path, target(self.origin.prefix, path, {**query, **self._query}), sent, body, statuses)
+        return _Asked(
+            method, path, target(self.origin.prefix, path, {**query, **self._query}), sent, body, statuses, writes
+        )
 
     def _leave(self) -> float:
         """Wait for our turn and count the request; return when it may leave, by the ledger's clock."""
@@ -208,16 +215,17 @@ class Http:
         return left_at
 
     def _try(self, asked: "_Asked", until: float) -> Answer | Verdict:
-        wire = self._reads if asked.method in ("GET", "HEAD") else self._writes
+        wire = self._writes if asked.writes else self._reads
         got = wire.send(asked.method, asked.line, asked.headers, asked.body, until)
         if isinstance(got, Lost):
             said = f"{asked} at {self.origin.netloc}: {got.reason}."
             error = BadPayload(said) if got.cut else Unavailable(said, sent=got.sent)
+            error.unapplied = not got.sent
             return Verdict(self._clean(error), again=not got.final)
         content = self._redact.answer(got.content, thorough=got.status >= 300)
         answer = Answer(got.status, got.headers, content, asked.path, datetime.fromtimestamp(self._clock(), UTC))
         self._note(answer)
-        verdict = judge(answer, str(asked), self._clock(), asked.gone, self._ends)
+        verdict = judge(answer, str(asked), self._clock(), asked.gone, self._ends, writes=asked.writes)
         if verdict is None:
             self._look(answer)
             return answer
@@ -245,8 +253,10 @@ class Http:
 
     def _clean(self, error: OnepipeError) -> OnepipeError:
         """Take secrets out of an error before anybody sees it."""
-        error.message = self._redact.text(error.message)
-        error.hint = self._redact.text(error.hint) if error.hint else error.hint
+        clean = self._redact.text
+        error.message, error.hint = clean(error.message), clean(error.hint) if error.hint else error.hint
+        if isinstance(error, Rejected):
+            error.words = {clean(name): clean(said) for name, said in error.words.items()}
         error.args = (error.message,)
         return error
 
@@ -261,6 +271,7 @@ class _Asked:
     headers: list[tuple[bytes, bytes]]
     body: bytes | None
     gone: Container[int]
+    writes: bool = False
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"

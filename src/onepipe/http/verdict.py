@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from onepipe.errors import AuthRefused, BadPayload, Gone, OnepipeError, RateLimited, Unavailable
+from onepipe.errors import AuthRefused, BadPayload, Gone, OnepipeError, RateLimited, Rejected, Unavailable
 from onepipe.excerpt import excerpt, visible
 from onepipe.http.answer import Answer, http_date
 
@@ -37,8 +37,22 @@ class Verdict:
     why: str = ""
 
 
-def judge(answer: Answer, what: str, now: float, gone: Container[int], ends: str | None) -> Verdict | None:
-    """Return None for data, else what is wrong. `what` names the request without its query; `now` is our clock."""
+def judge(
+    answer: Answer, what: str, now: float, gone: Container[int], ends: str | None, *, writes: bool = False
+) -> Verdict | None:
+    """Return None for data, else what is wrong. `what` names the request without its query; `now` is our clock.
+
+    Of a write, an answer in the four hundreds says that it was not done (408 and 425 leave that open).
+    """
+    verdict = _judged(answer, what, now, gone, ends, writes)
+    if verdict is not None and writes:
+        verdict.error.unapplied = 400 <= answer.status < 500 and answer.status not in (408, 425)
+    return verdict
+
+
+def _judged(
+    answer: Answer, what: str, now: float, gone: Container[int], ends: str | None, writes: bool
+) -> Verdict | None:
     status = answer.status
     if 200 <= status < 300:
         return _page_instead_of_data(answer, what, ends) or _cut_short(answer, what)
@@ -52,6 +66,8 @@ def judge(answer: Answer, what: str, now: float, gone: Container[int], ends: str
         return _later(answer, said, now, f"The CRM said to wait: {what} was answered {status}")
     if 300 <= status < 400:
         return Verdict(_redirected(answer, what))
+    if writes and 400 <= status < 500:
+        return Verdict(Rejected(f"The CRM refuses it: {said}", content=answer.content))
     if status in (404, 405, 410, 501):
         return Verdict(Unavailable(f"The CRM has no such path: {said}.{end}", "Check the connection's base_url."))
     if status >= 500:

@@ -65,7 +65,7 @@ class AdministrateOptions(Options):
     """Switches for what the documentation leaves open.
 
     unknown_filter: "ignore" (answers everything, the dangerous one) or "reject" (400) for an unknown column or suffix
-    nested: "append" or "replace" for interests and documents without ids on PUT
+    nested: "append" or "replace" for interests and documents on PUT; one sent with its id stays either way
     child_bumps_parent: whether adding an interest or document, a quote or an e-mail moves updated_at
     check_transitions: whether PUT may only move along a transition of the current step
     """
@@ -379,8 +379,9 @@ class Administrate(Crm):
         for name in WRITABLE & set(body):
             given = body[name]
             row[name] = self._related(name, given, row) if name in (*NAMED, "currency", "region") and given else given
-        if self.options.nested == "replace":
-            row |= {part: [] for part in ("interests", "documents") if part in body}
+        for part in ("interests", "documents") if self.options.nested == "replace" else ():
+            named = [child.get("id") for child in body.get(part) or []]
+            row[part] = [child for child in row[part] if part not in body or child["id"] in named]
         for interest in body.get("interests") or []:
             if not self._merge_child(row["interests"], interest):
                 self._add_interest(row, interest)
@@ -423,8 +424,12 @@ class Administrate(Crm):
         """Updates the child with the same id in place; False when the element has no id of ours."""
         child = next((child for child in children if child["id"] == given.get("id")), None)
         if child is not None:
-            child |= given
+            child |= {name: value for name, value in given.items() if not self._same_relation(child.get(name), value)}
         return child is not None
+
+    def _same_relation(self, held: Any, given: Any) -> bool:
+        """Whether {"id": 5} names what the child is related to already."""
+        return isinstance(held, dict) and isinstance(given, dict) and given == {"id": held.get("id")}
 
     def _add_interest(self, row: Row, given: Row) -> None:
         people = [
