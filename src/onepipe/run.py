@@ -14,7 +14,7 @@ from onepipe import logs
 from onepipe.account import account_url, allowance, applied_mapping, mapping_path, open_account, open_connector, utc_now
 from onepipe.config import Connection
 from onepipe.costs import budgets, plan
-from onepipe.errors import OnepipeError
+from onepipe.errors import DiskTrouble, OnepipeError
 from onepipe.http import Budget
 from onepipe.mapping import Mapping, load_mapping
 from onepipe.project import Project
@@ -47,7 +47,10 @@ def sync(
     run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
     budget = Budget(options.max_requests) if options.max_requests is not None else None
     allowed = budgets(project, chosen, options, budget)
-    mappings = _prepare(project, chosen, run_id, watch)
+    try:
+        mappings = _prepare(project, chosen, run_id, watch)
+    except DiskTrouble as trouble:
+        return RunReport(run_id, [_not_begun(one, trouble) for one in chosen])
     merger = ThreadPoolExecutor(1, thread_name_prefix="merge")
     run = _Run(project, run_id, options, watch, stop, budget, allowed, merger)
     with merger, ThreadPoolExecutor(SIDE_BY_SIDE, thread_name_prefix="pull") as pool:
@@ -61,6 +64,12 @@ def sync(
     if publishing:
         report.published = publish_now(project, watch)
     project.warehouse.rest()
+    return report
+
+
+def _not_begun(connection: Connection, trouble: OnepipeError) -> ConnectionReport:
+    report = ConnectionReport(connection.name, connection.connector, utc_now())
+    report.fall("failed", trouble)
     return report
 
 

@@ -12,6 +12,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -34,8 +35,9 @@ ROWS_A_SEGMENT = 10_000
 class Meta(msgspec.Struct):
     """What a segment says of itself.
 
-    `resume` is the token to go on with after it; `hi` the server's time when the scan began (ISO, UTC);
-    `long_numbers` whether a number may stand in it that has more digits than a double carries.
+    `size` is how many bytes its rows are; `resume` is the token to go on with after it; `hi` the server's time when
+    the scan began (ISO, UTC); `long_numbers` whether a number may stand in it that has more digits than a double
+    carries.
     """
 
     resource: str
@@ -45,6 +47,7 @@ class Meta(msgspec.Struct):
     hi: str | None = None
     unreadable: list[str] = []
     long_numbers: bool = False
+    size: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,7 @@ class Spool:
             meta.hi = hi.isoformat() if hi else None
             meta.unreadable += [item[:500].decode(errors="replace") for item in unreadable]
         except OSError as error:
+            self._abandon()
             raise self._trouble(error) from error
         if self._due():
             self.flush()
@@ -150,6 +154,7 @@ class Spool:
             with file:
                 file.flush()
                 os.fsync(file.fileno())
+                meta.size = file.tell()
             with part.with_suffix(".meta").open("wb") as about:
                 about.write(msgspec.json.encode(meta))
                 about.flush()
@@ -159,6 +164,14 @@ class Spool:
         except OSError as error:
             raise self._trouble(error) from error
 
+    def _abandon(self) -> None:
+        """Forget a segment of which a write failed: a part of a page may stand in it."""
+        file, self.file, self.meta = self.file, None, None
+        if file is not None:
+            with suppress(OSError):
+                file.close()
+            Path(file.name).unlink(missing_ok=True)
+
     def _trouble(self, error: OSError) -> DiskTrouble:
         return DiskTrouble(
             f"the spool in {self.folder} could not be written: {error}",
@@ -167,9 +180,11 @@ class Spool:
 
 
 def segments(folder: Path) -> Iterator[Segment]:
-    """The whole segments of a slice, in the order they were fetched."""
+    """The whole segments of a slice, in the order they were fetched; from one that is not whole on, none counts."""
     for path in sorted(folder.glob("*.rows")):
         meta = msgspec.json.decode(path.with_suffix(".meta").read_bytes(), type=Meta)
+        if meta.size not in (None, path.stat().st_size):
+            return
         yield Segment(int(path.stem), path, meta)
 
 

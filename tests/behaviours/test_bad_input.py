@@ -131,16 +131,23 @@ def test_a_record_without_an_id_is_named(accounts: Callable[[str], Desk], crm: s
 
 
 def test_a_record_without_an_id_is_told_once(tmp_path: Path) -> None:
-    """Given the same nameless record again, at the end of a list as short as can be, then it is known by now."""
+    """Given the same nameless record again, then the cursor goes on, and runs are partial until a sweep meets none."""
     with Sandbox(rows=0, crms=["capsule"]) as sandbox:
         desk = Desk(tmp_path, sandbox, "capsule")
         _, last = desk.fill(2)
-        desk.rewrite(lambda body: _without_id("capsule", body, last))
+        fault = desk.rewrite(lambda body: _without_id("capsule", body, last))
         assert ("partial", "bad_payload") == desk.said(desk.sync())
         desk.later(minutes=1)
-        assert "complete" == desk.sync().status
+        before = desk.cursor()
+        assert ("partial", "bad_payload") == desk.said(desk.sync())
+        assert before != desk.cursor()
         assert [(1,)] == desk.work("SELECT count(*) FROM problems WHERE field = 'source_id'")
         assert ["Deal 01"] == list(desk.held().values())
+        desk.crm.faults.remove(fault)
+        assert "partial" == desk.sync().status
+        assert "complete" == desk.sync(sweep=True).status
+        assert ["Deal 01", "Deal 02"] == sorted(desk.held().values())
+        assert "complete" == desk.sync().status
 
 
 def _without_id(crm: str, body: bytes, row_id: Any) -> bytes:

@@ -42,9 +42,14 @@ def xml_page(
             records.append(Record(record_id, payload, changed))
         else:
             unreadable.append(payload)
-    if not records and not unreadable and (root.tag == item or (root.text or "").strip()):
+    if not records and not unreadable and ((root.text or "").strip() or not _is_plural(str(root.tag), item)):
         raise BadPayload(f"The answer is <{root.tag}> where a list of <{item}> is promised; {excerpt(content)}")
     return Page(records, unreadable, total=total, more=more)
+
+
+def _is_plural(root: str, item: str) -> bool:
+    """Whether an element without children is an empty list of `item`s: <opportunities> of <opportunity>, no <error>."""
+    return root != item and root.startswith(item[:-1])
 
 
 def xml_record(content: bytes, *, id: str = "id", stamp: str | None = None, lists: Collection[str] = ()) -> Record:  # noqa: A002

@@ -8,10 +8,19 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from onepipe.errors import BadPayload, Incomplete, OnepipeError, PagingLoop, RateLimited, SourceError, Stopped
+from onepipe.errors import (
+    DiskTrouble,
+    Incomplete,
+    OnepipeError,
+    PagingLoop,
+    RateLimited,
+    SourceError,
+    Stopped,
+)
 from onepipe.pull import backfill
 from onepipe.pull.details import pay, roll
 from onepipe.pull.job import OPPORTUNITY, Job, Options, unforeseen
+from onepipe.pull.learned import remember_lacks, tell_unkept
 from onepipe.pull.merge import Merging
 from onepipe.pull.recount import Recount
 from onepipe.pull.scan import Distrusted, Scan, new_slice, open_slice
@@ -37,7 +46,8 @@ def pull(job: Job, executor: ThreadPoolExecutor) -> None:
             job.account.seen_first()
             _after(job, roll)
             _after(job, pay)
-    except OnepipeError as error:
+    except OnepipeError as failure:
+        error = _cause(job, failure)
         got_somewhere = any(one.counts.fetched for one in job.report.resources.values())
         asked = job.options.max_requests is not None or job.options.command == "backfill"
         held_back = isinstance(error, RateLimited | Stopped) and (got_somewhere or asked)
@@ -48,13 +58,34 @@ def pull(job: Job, executor: ThreadPoolExecutor) -> None:
     _settle(job)
 
 
+def _cause(job: Job, error: OnepipeError) -> OnepipeError:
+    """What really went wrong: files that vanished are not the disk's fault where another process took over."""
+    lease = job.account.lease
+    if isinstance(error, DiskTrouble) and lease is not None:
+        try:
+            lease.check()
+        except OnepipeError as lost:
+            return lost
+    return error
+
+
 def _scan(job: Job, choose: Callable[[Standing], Slice], executor: ThreadPoolExecutor) -> None:
     """Begin the chosen scan, or go on with it, and read it to its end."""
     standing, piece = _begin(job, choose)
     _read(job, standing, piece, executor)
     if piece.resumed and piece.kind != "backfill" and job.report.status == "complete":
-        # It is complete as of when it was begun: what changed since on pages read back then is still to come.
-        _scan(job, lambda standing: new_slice(job, standing), executor)
+        _catch_up(job, standing, executor)
+
+
+def _catch_up(job: Job, standing: Standing, executor: ThreadPoolExecutor) -> None:
+    """A read that an earlier run began is complete as of then: what changed since on pages read back then is owed."""
+    if job.account.facts.filter == "none" or "filter" in standing.distrust:
+        job.say(
+            "this read was begun by an earlier run: what changed since on pages it had read comes with the next one"
+        )
+        return
+    kind = "full" if job.options.sweep else "change"
+    _scan(job, lambda standing: new_slice(job, standing, kind), executor)
 
 
 def _begin(job: Job, choose: Callable[[Standing], Slice]) -> tuple[Standing, Slice]:
@@ -71,6 +102,7 @@ def _begin(job: Job, choose: Callable[[Standing], Slice]) -> tuple[Standing, Sli
     for folder in (job.warehouse.spool / job.name).glob("*"):
         if folder.name != piece.name:
             forget(folder)
+    job.report.of(OPPORTUNITY).complete_through = standing.cursor
     return replace(standing, slice=piece), piece
 
 
@@ -100,10 +132,9 @@ def _read(job: Job, standing: Standing, piece: Slice, executor: ThreadPoolExecut
         raise
     _tombstones(job, standing, merging)
     merging.close(standing.cursor)
-    if merging.unkept:
-        job.report.fall("partial", _unkept(job, merging.unkept))
+    tell_unkept(job, standing, merging)
     note_scan(job, standing, piece, job.account.http.requests - before, began)
-    _remember_lacks(job, standing, piece)
+    remember_lacks(job, standing, piece)
     if scan.stirred and not again and piece.kind != "backfill":
         job.say("deals were added or changed while their pages were read: the list is read once more")
         return _read(job, *_same_again(job, standing, piece), executor, again=True)
@@ -117,27 +148,6 @@ def _same_again(job: Job, standing: Standing, piece: Slice) -> tuple[Standing, S
     with job.warehouse.look() as db:
         standing = books.standing(db, job.name)
     return standing, _instead(job, standing, "full")
-
-
-def _unkept(job: Job, count: int) -> BadPayload:
-    return BadPayload(
-        f"{job.name}: {count} record{'s' if count > 1 else ''} could not be kept, for want of a usable id or of text "
-        "that is UTF-8; all others are loaded",
-        "they are in the table `problems`; the next run asks for them again, and goes on without those that stay so",
-    )
-
-
-def _remember_lacks(job: Job, standing: Standing, piece: Slice) -> None:
-    """Keep which optional lists this account does not have; a complete read has just asked for all of them again."""
-    lacks = job.account.connector.lacks
-    known = {fact for fact in standing.distrust if fact.startswith("no ")}
-    found = known - lacks if piece.kind in ("first", "full") else set()
-    if lacks - known or found:
-        with job.commit() as db:
-            for fact in lacks - known:
-                books.distrust(db, job.name, fact, job.account.now())
-            for fact in found:
-                books.trust(db, job.name, fact)
 
 
 def _compare(job: Job, standing: Standing, piece: Slice, stated: int | None, executor: ThreadPoolExecutor) -> None:

@@ -30,6 +30,8 @@ class Merging:
         self.executor = executor
         self.folder: Path = job.warehouse.spool / job.name / piece.name
         self.gone: Tombstones = []
+        self.met = False
+        """Whether this slice met records that could not be kept, known ones included."""
         self.unkept = 0
         """Records met for the first time that could not be kept: the cursor stays, so that they are asked for again."""
         self.source_count: int | None = None
@@ -95,6 +97,7 @@ class Merging:
         for resource, group in groupby(batch, key=lambda segment: segment.meta.resource):
             part = list(group)
             last = part[-1].meta
+            self.met |= resource == OPPORTUNITY and any(segment.meta.unreadable for segment in part)
             if resource == OPPORTUNITY:
                 count = landing.land(db, reading, run_id, part)
                 self._note_late(db, piece, count)

@@ -56,8 +56,7 @@ def sweep(job: Job, piece: Slice, known: int) -> None:
     try:
         _judge(absence)
     except _Doubt as doubt:
-        count = _write_down(absence, str(doubt))
-        job.account.seen_whole()
+        count = _write_down(absence, str(doubt))  # a new credential stays new until somebody has decided
         raise suspect(job, f"{doubt}; {count} wait for a decision") from doubt
     _land(absence)
     for part in _parts(absence.decided):

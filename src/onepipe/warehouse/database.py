@@ -4,6 +4,7 @@ Both 1.5 and 2.0 run every statement of ours; where their Python interfaces diff
 connection busy until it is drained) the wrapper hides it. Instants leave as text: fetching a TIMESTAMPTZ needs pytz.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,10 @@ MEMORY = "512MB"  # peak use of the process ends 350-450 MB above it (measured, 
 STORAGE = "v1.5.0"  # files that 1.5 and 2.0 both read
 ROWS_A_GROUP = 30_720  # a commit compresses the last, unfilled group again, so DuckDB's 122,880 is much for small ones
 Rows = list[tuple[Any, ...]]
+_DISK = (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.FatalException)
+_FULL = re.compile(
+    r"No space left|File too large|Could not write|Input/output error|Checkpoint failed|disk quota", re.I
+)
 
 
 class Database:
@@ -25,6 +30,7 @@ class Database:
     def __init__(self, connection: duckdb.DuckDBPyConnection, defined: set[str] | None = None) -> None:
         self._connection = connection
         self._defined = set() if defined is None else defined
+        self.made_temporary = False
 
     def define(self, statements: Iterable[str]) -> None:
         """Run statements that create temporary macros, each once while the instance lives."""
@@ -35,6 +41,7 @@ class Database:
 
     def run(self, sql: str, values: Mapping[str, Any] | list[Any] | None = None) -> Rows:
         """Execute one statement and fetch all its rows; values are always bound, never written into the text."""
+        self.made_temporary |= " TEMP " in sql[:30]
         return self._connection.execute(sql, values if values else None).fetchall()
 
     def one(self, sql: str, values: Mapping[str, Any] | list[Any] | None = None) -> Any:
@@ -111,8 +118,13 @@ class Engine:
         try:
             with _translated(path):
                 connection = self._attach(path, memory)
-                yield Database(connection, self._defined)
-                _detach(connection)
+                database = Database(connection, self._defined)
+                yield database
+                if database.made_temporary:
+                    _drop_temporary(connection)
+                connection.execute("CHECKPOINT work")
+                connection.execute("USE memory")
+                connection.execute("DETACH work")
         except BaseException:
             self.close()
             raise
@@ -136,15 +148,12 @@ class Engine:
         return self._connection
 
 
-def _detach(connection: duckdb.DuckDBPyConnection) -> None:
+def _drop_temporary(connection: duckdb.DuckDBPyConnection) -> None:
     tables = "SELECT table_name FROM duckdb_tables() WHERE temporary"
     views = "SELECT view_name FROM duckdb_views() WHERE temporary AND NOT internal"
     for kind, names in (("VIEW", views), ("TABLE", tables)):
         for (name,) in connection.execute(names).fetchall():
             connection.execute(f'DROP {kind} temp."{name}"')
-    connection.execute("CHECKPOINT work")
-    connection.execute("USE memory")
-    connection.execute("DETACH work")
 
 
 @contextmanager
@@ -181,7 +190,9 @@ def _connected(path: Path, name: str, *, read_only: bool, config: dict[str, str]
 def _translated(path: Path) -> Iterator[None]:
     try:
         yield
-    except (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.FatalException) as error:
+    except duckdb.Error as error:
+        if not (isinstance(error, _DISK) or _FULL.search(str(error))):
+            raise
         raise DiskTrouble(
             f"{path} could not be read or written: {error}",
             "what was committed before is safe; free space on that disk and run again",

@@ -2,6 +2,8 @@
 
 from uuid import uuid4
 
+import duckdb
+
 from onepipe.model import OPPORTUNITY, VERSION, Column
 from onepipe.warehouse.database import Database
 from onepipe.warehouse.schema import (
@@ -16,6 +18,14 @@ from onepipe.warehouse.schema import (
     literal,
     quoted,
 )
+
+
+def version(db: Database) -> int | None:
+    """Which layout a work file has; None for one without tables, whose making was interrupted or is still to come."""
+    try:
+        return int(db.one("SELECT schema_version FROM store.meta"))
+    except duckdb.CatalogException:
+        return None
 
 
 def create(db: Database, onepipe_version: str) -> None:

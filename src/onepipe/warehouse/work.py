@@ -61,9 +61,10 @@ class Warehouse:
             if self.path.exists() and self.path.stat().st_size < SMALLEST:
                 self.path.unlink()
             with self._engine.writing(self.path) as db:
-                if not db.one("SELECT count(*) FROM duckdb_tables() WHERE database_name = 'work'"):
+                version = layout.version(db)
+                if version is None:
                     layout.create(db, __version__)
-                version = db.one("SELECT schema_version FROM store.meta")
+                    version = SCHEMA_VERSION
                 refuse_newer(version, self.path)
                 if version == SCHEMA_VERSION:
                     yield db
