@@ -122,9 +122,7 @@ class Engine:
                 yield database
                 if database.made_temporary:
                     _drop_temporary(connection)
-                connection.execute("CHECKPOINT work")
-                connection.execute("USE memory")
-                connection.execute("DETACH work")
+                _detach(connection)
         except BaseException:
             self.close()
             raise
@@ -154,6 +152,12 @@ def _drop_temporary(connection: duckdb.DuckDBPyConnection) -> None:
     for kind, names in (("VIEW", views), ("TABLE", tables)):
         for (name,) in connection.execute(names).fetchall():
             connection.execute(f'DROP {kind} temp."{name}"')
+
+
+def _detach(connection: duckdb.DuckDBPyConnection) -> None:
+    connection.execute("CHECKPOINT work")
+    connection.execute("USE memory")
+    connection.execute("DETACH work")
 
 
 @contextmanager
