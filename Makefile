@@ -7,7 +7,7 @@ LOCK = UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile --quiet --universal 
 demo: .venv/ready    # five CRMs on loopback, synced into DuckDB, changed, synced again; needs no network
 	$(BIN)/onepipe demo
 test: .venv/ready    # all tests
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist worksteal
 check: .venv/ready   # style, types, tests
 	$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/mypy && $(MAKE) test
 fmt: .venv/ready     # put every file into the house style
