@@ -7,7 +7,7 @@ from onepipe.decode import Record
 from onepipe.errors import AuthRefused, Gone, RateLimited, SourceError
 from onepipe.pull.job import Job
 from onepipe.spool import Spool, forget, segments
-from onepipe.warehouse import debts, landing
+from onepipe.warehouse import coverage, debts, landing
 
 AT_A_TIME = 500  # debts paid in one transaction
 SIDE_BY_SIDE = 4  # requests under way at once
@@ -27,8 +27,9 @@ def roll(job: Job) -> None:
     if not details or job.options.bounded:
         return
     with job.warehouse.look() as db:
-        last = debts.last_read(db, job.name)
-    if last is None:
+        last = coverage.last_success(db, job.name)
+        stale = debts.stale(db, job.name, now - job.account.sweep)
+    if last is None or not stale:
         return
     elapsed = min(now - last, ROLLING_SPAN).total_seconds()
     limit = int(ROLLING_SHARE * job.account.rate * elapsed)

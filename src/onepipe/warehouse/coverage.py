@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from onepipe.warehouse.database import Database
-from onepipe.warehouse.instants import as_text
+from onepipe.warehouse.instants import as_text, iso, moment
 
 _SETTLED = """
 UPDATE coverage SET live_count = c.live, undated_rows = c.undated, problems = c.problems, late_rows = (
@@ -32,6 +32,11 @@ UPDATE coverage SET complete_through = coalesce((SELECT min(since) FROM store.de
         AND completes)
 WHERE connection = $connection AND resource = $resource
 """
+
+
+def last_success(db: Database, connection: str) -> datetime | None:
+    """When a run of the connection last ended complete; None before the first one did."""
+    return moment(db.one(f"SELECT {iso('last_success_at')} FROM connections WHERE connection = ?", [connection]))
 
 
 def cover(db: Database, connection: str, **columns: Any) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from onepipe.warehouse.database import Database
-from onepipe.warehouse.instants import as_text, iso, moment
+from onepipe.warehouse.instants import as_text
 
 
 def owed(db: Database, connection: str, limit: int) -> list[tuple[str, str, bytes]]:
@@ -66,6 +66,7 @@ def roll(db: Database, connection: str, details: Sequence[str], before: datetime
     )
 
 
-def last_read(db: Database, connection: str) -> datetime | None:
-    """When a run of the connection last ended complete; None before the first one did."""
-    return moment(db.one(f"SELECT {iso('last_success_at')} FROM connections WHERE connection = ?", [connection]))
+def stale(db: Database, connection: str, before: datetime) -> bool:
+    """Whether a detail was read before `before`, and not since."""
+    sql = "SELECT 1 FROM store.details WHERE connection = ? AND coalesce(read_at < ?::TIMESTAMPTZ, true) LIMIT 1"
+    return bool(db.run(sql, [connection, as_text(before)]))
