@@ -1,6 +1,6 @@
 """Plays the story of a seed, and says everything that was not as it must be.
 
-SEED=123 python -m tests.simulation.play replays one seed aloud; SEEDS=1000 FIRST=5000 plays so many, one after another.
+SEED=123 python -m tests.simulation.play replays one seed aloud; SEEDS=1000 FIRST=5000 plays so many, one on each core.
 """
 
 import errno
@@ -9,7 +9,9 @@ import sys
 import tempfile
 import time
 import traceback
+from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
+from multiprocessing import get_context
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -206,6 +208,10 @@ def played(told: Story) -> Play:
         return play
 
 
+def _wrong(seed: int) -> tuple[int, list[str]]:
+    return seed, played(story(seed)).wrong
+
+
 def main() -> int:
     """Play seeds; 1 where one failed."""
     say = sys.stdout.write
@@ -217,15 +223,15 @@ def main() -> int:
     first = int(os.environ.get("FIRST") or int(datetime.now(UTC).timestamp()) % 10_000_000 * 100)
     say(f"{count} seeds from {first}\n")
     began, failed = time.monotonic(), []
-    for number, seed in enumerate(range(first, first + count), start=1):
-        play = played(story(seed))
-        if play.wrong:
-            failed.append(seed)
-            told = [f"seed {seed} failed; again with: SEED={seed} make soak", *(line[-600:] for line in play.wrong[:4])]
-            say("\n  ".join(told) + "\n")
-        if number % 50 == 0:
-            say(f"{number} played, {len(failed)} failed, {time.monotonic() - began:.0f} s\n")
-        sys.stdout.flush()
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as players:
+        for number, (seed, wrong) in enumerate(players.map(_wrong, range(first, first + count)), start=1):
+            if wrong:
+                failed.append(seed)
+                told = [f"seed {seed} failed; again with: SEED={seed} make soak", *(line[-600:] for line in wrong[:4])]
+                say("\n  ".join(told) + "\n")
+            if number % 50 == 0:
+                say(f"{number} played, {len(failed)} failed, {time.monotonic() - began:.0f} s\n")
+            sys.stdout.flush()
     say(f"{count} seeds from {first}: {len(failed)} failed {failed or ''}\n")
     return 1 if failed else 0
 
