@@ -26,9 +26,11 @@ STEPS = (
     "warehouse contract",
     # verbs
     "account fitting publish",
-    "project pull sweep push",
+    "journal",
+    "project pull sweep",
     "costs",
     "run remap edit",
+    "push",
     # doors
     "sandbox scaffold decide rebind",
     "daemon demo",

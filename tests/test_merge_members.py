@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onepipe.merge import Habits, Policy, Step, merge, seen, settled, steps
+from onepipe.merge import MISSING, Habits, Policy, Step, merge, seen, settled, steps
 from onepipe.merge.members import merge_items, merge_tags
 
 TAGS = st.lists(st.sampled_from("abcdef"), unique=True).map(sorted)
@@ -117,6 +117,15 @@ def test_deciding_for_ours_leaves_rows_that_others_added() -> None:
     known = seen({"line_items": ROWS}, {"line_items": theirs}, "line_items")
     made = merge(known, {"line_items": ours}, {"line_items": theirs}, lambda _: "ask")
     assert [Step("change", "1", {"quantity": Decimal(3)})] == steps(theirs, made.writes["line_items"])
+
+
+def test_deciding_for_ours_over_rows_that_were_never_read_is_about_all_of_them() -> None:
+    """Nothing was known of them until that person saw them: the wanted list is written, once, and asks no more."""
+    ours, theirs = changed(0, quantity=Decimal(3))[:1], ROWS
+    assert "conflict" == one("line_items", MISSING, ours, theirs)
+    known = seen({}, {"line_items": theirs}, "line_items")
+    made = merge(known, {"line_items": ours}, {"line_items": theirs}, lambda _: "ask")
+    assert ["remove", "change"] == [step.do for step in steps(theirs, made.writes["line_items"])]
 
 
 def test_remote_wins_in_one_row_leaves_our_other_rows() -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
-from onepipe import fitting
+from onepipe import fitting, journal
 from onepipe.config import Connection
 from onepipe.control import Control
 from onepipe.warehouse.work import Warehouse
@@ -18,7 +18,11 @@ class Project:
     def __init__(self, path: Path, command: str) -> None:
         self.config = fitting.load(path)
         self.control = Control(self.config.state, command=command)
-        self.warehouse = Warehouse(self.config.state, lambda: self.control.commit_lock(COMMIT_WAIT))
+        self.warehouse = Warehouse(
+            self.config.state,
+            lambda: self.control.commit_lock(COMMIT_WAIT),
+            lambda db: journal.land(db, self.config, self.control),
+        )
 
     @property
     def views(self) -> Path:

@@ -44,6 +44,11 @@ NAMED = {
     + f"{' '.join(COUNTS)} error_kind error_message",
     "coverage": "connection resource complete_through history_from last_sweep_at details_through source_count "
     "live_count open_slices oldest_failure_at",
+    "pushes": "push_id run_id connection source_id op state fields request reason requested_by created_at finished_at "
+    "message",
+    "conflicts": "conflict_id connection source_id field base ours theirs state reason opened_at resolved_at "
+    "resolution",
+    "field_changes": "connection source_id field old new changed_at origin run_id reason actor",
 }
 
 

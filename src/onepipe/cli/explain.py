@@ -140,6 +140,8 @@ def _run(one: dict[str, Any]) -> str:
         return "unknown"
     if run["command"] is None:
         return f"{run['run_id']}, ended before it was recorded; recorded {_at(one['recorded_at'])}"
+    if run["requests"] is None:
+        return f"{run['run_id']} ({run['command']}), recorded {_at(one['recorded_at'])}"
     requests = screen.counted(run["requests"], "request")
     return f"{run['run_id']} ({run['command']}, {run['status']}, {requests}), recorded {_at(one['recorded_at'])}"
 

@@ -3,7 +3,8 @@
 `<state>/control.sqlite` is opened in this room alone (`file`). Several processes share it: leases with growing numbers
 (`leases`), the lock around every commit to the work warehouse (`commit`), the requests each account was sent (`quota`),
 whose credential a connection was last swept with (`credentials`), the tokens that connectors refresh, and what goes
-back to the CRMs: the queue of edits (`edits`), and what becomes of them on their way (`outbox`).
+back to the CRMs: the queue of edits (`edits`), what becomes of them on their way (`outbox`), and what a person has to
+decide (`conflicts`).
 """
 
 import time
@@ -14,6 +15,7 @@ from types import TracebackType
 
 import onepipe.control.credentials as credentials
 from onepipe.control.commit import CommitLock
+from onepipe.control.conflicts import Clash, Conflict, Conflicts
 from onepipe.control.credentials import Credential
 from onepipe.control.edits import Edit, Edits, Wish
 from onepipe.control.file import ControlFile
@@ -25,9 +27,12 @@ from onepipe.control.quota import Allowance, Hold, Quotas, Waiting
 __all__ = [
     "Allowance",
     "Attempt",
+    "Clash",
+    "Conflict",
     "Control",
     "Credential",
     "Edit",
+    "Edits",
     "Entry",
     "Hold",
     "Lease",
@@ -54,6 +59,7 @@ class Control:
         self.quotas = Quotas(self._file, state / "control.sqlite", clock)
         self.edits = Edits(self._file, clock)
         self.outbox = Outbox(self._file, clock)
+        self.conflicts = Conflicts(self._file, clock)
 
     def __enter__(self) -> "Control":
         return self
@@ -66,6 +72,12 @@ class Control:
         self._leases.close()
         self.quotas.close()
         self._file.close()
+
+    @property
+    def identity(self) -> str:
+        """What tells this control file from any other, also from one that is made in its place."""
+        with self._file.reading() as db:
+            return str(db.execute("SELECT name FROM identity").fetchone()["name"])
 
     def lease(self, name: str, wait: float = 0.0) -> AbstractContextManager[Lease]:
         """Hold the lease of `name` ("connection:acme") for a `with`; wait up to `wait` seconds. Raises LeaseHeld."""

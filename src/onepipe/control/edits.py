@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from onepipe.control.conflicts import close_of_connection, close_of_edits, say_anew
 from onepipe.control.file import ControlFile, Row
 from onepipe.control.stored import keep, last_read, load, present
 from onepipe.errors import UsageError
@@ -77,6 +78,7 @@ class Edits:
         with self._file.writing() as db:
             now = present(self._clock)
             _move(db, withdrawn, ("queued",), "dropped", now)
+            close_of_edits(db, map(_number, withdrawn), now)
             return [_put(db, wish, actor, now) for wish in wishes]
 
     def drop(self, edit_ids: Sequence[str]) -> list[str]:
@@ -85,6 +87,7 @@ class Edits:
         Raises UsageError, and drops none, where one is not queued.
         """
         dropped: dict[str, None] = {}
+        now = present(self._clock)
         with self._file.writing() as db:
             for edit_id in edit_ids:
                 row = db.execute("SELECT * FROM edit WHERE edit_id = ?", (_number(edit_id),)).fetchone()
@@ -94,9 +97,10 @@ class Edits:
                 found = db.execute(
                     "UPDATE edit SET state = 'dropped', changed_at = ? "
                     "WHERE state = 'queued' AND (edit_id = ? OR draft = ?) RETURNING edit_id",
-                    (present(self._clock), row["edit_id"], row["draft"]),
+                    (now, row["edit_id"], row["draft"]),
                 )
                 dropped |= dict.fromkeys(str(one["edit_id"]) for one in found.fetchall())
+            close_of_edits(db, map(int, dropped), now)
         return sorted(dropped, key=int)
 
     def saw(self, edit_id: str, record: Stored) -> None:
@@ -119,6 +123,7 @@ class Edits:
                 "UPDATE push SET finished_at = ?, changed_at = ? WHERE connection = ? AND finished_at IS NULL",
                 (now, now, connection),
             )
+            close_of_connection(db, connection, now)
 
     def last_read(self, connection: str, source_ids: Iterable[str]) -> dict[str, Stored]:
         """By id: what the read after our own last verified write found; an id without one is not there."""
@@ -141,6 +146,7 @@ def _put(db: sqlite3.Connection, wish: Wish, actor: str, now: str) -> str:
         )
     if before is not None:
         _move(db, [str(before["edit_id"])], ("queued",), "replaced", now)
+        say_anew(db, wish.connection, wish.source_id or wish.draft, wish.slot, wish.value)
         base, seen = before["base_id"], before["seen_id"]
     else:
         base, seen = (keep(db, wish.connection, wish.base) if wish.base else None), None

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from onepipe.control.pushing import PUSHING
+from onepipe.control.pushing import CONFLICTS, PUSHING
 from onepipe.errors import ConfigError, DiskTrouble
 
 Row = sqlite3.Row
@@ -61,6 +61,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         ) STRICT, WITHOUT ROWID""",
     ),
     PUSHING,
+    CONFLICTS,
 )
 
 

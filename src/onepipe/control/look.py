@@ -18,12 +18,14 @@ from onepipe.control.leases import Owner, owners
 class Look:
     """What was seen: who is at work on what, what is held back until when and why, when the next complete read may be.
 
-    By the ledger's keys ("connection:acme", "address:capsule"); instants in UTC, none of them past.
+    By the ledger's keys ("connection:acme", "address:capsule"); instants in UTC, none of them past. `conflicts` counts
+    those that are open, by connection.
     """
 
     owners: dict[str, Owner] = field(default_factory=dict)
     held: dict[str, tuple[datetime, str]] = field(default_factory=dict)
     next_scan: dict[str, datetime] = field(default_factory=dict)
+    conflicts: dict[str, int] = field(default_factory=dict)
 
     def hold(self, connection: str, connector: str) -> tuple[datetime, str] | None:
         """What keeps a connection from being asked: its own hold, or that of our address at its CRM."""
@@ -38,7 +40,7 @@ def look(state: Path, clock: Callable[[], float] = time.time) -> Look:
         if not path.is_file():
             return Look()
         with _opened(path) as db:
-            return Look(_owners(db, clock), *_quotas(db, clock()))
+            return Look(_owners(db, clock), *_quotas(db, clock()), _conflicts(db))
     except (OSError, sqlite3.Error):
         return Look()
 
@@ -60,6 +62,13 @@ def _quotas(db: sqlite3.Connection, now: float) -> tuple[dict[str, tuple[datetim
     rows = db.execute("SELECT key, held_until, held_why, scan_next FROM quota").fetchall()
     held = {row["key"]: (_instant(row["held_until"]), row["held_why"]) for row in rows if row["held_until"] > now}
     return held, {row["key"]: _instant(row["scan_next"]) for row in rows if (row["scan_next"] or 0) > now}
+
+
+def _conflicts(db: sqlite3.Connection) -> dict[str, int]:
+    if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'conflict'").fetchone():
+        return {}
+    rows = db.execute("SELECT connection, count(*) FROM conflict WHERE state = 'open' GROUP BY connection").fetchall()
+    return dict(rows)
 
 
 def _instant(seconds: float) -> datetime:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
-from onepipe.control.file import ControlFile
+from onepipe.control.file import ControlFile, Row
 from onepipe.control.pushes import Attempt, Entry, Push, attempt_of, entry_of, load_push
 from onepipe.control.stored import instant_text, keep, present
 from onepipe.errors import LeaseHeld
@@ -44,20 +44,36 @@ class Outbox:
         reason: str = "",
         actor: str = "",
     ) -> int | None:
-        """Write down what a run is about to do; its push_id. An older one of the record that sent nothing is closed.
+        """Write down what a run is about to do; its push_id: that of the record's open push, where one sent nothing.
 
         None where an older one may have been carried out: it has to be settled first.
         """
         now = present(self._clock)
+        told = (run_id, connection, source_id, draft, op, _json(asked), reason, actor, now)
         with self._file.writing() as db:
-            if op != "call" and not _superseded(db, connection, source_id or draft, now):
+            older = None if op == "call" else _open_push(db, connection, source_id or draft)
+            if older is not None and older["state"] in _ON_ITS_WAY:
                 return None
-            made = db.execute(
-                "INSERT INTO push (run_id, connection, source_id, draft, op, asked, reason, actor, state, message, "
-                "lease, tries, created_at, changed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'ready', '', 0, 0, ?, ?)",
-                (run_id, connection, source_id, draft, op, _json(asked), reason, actor, now, now),
-            )
-            push_id = int(made.lastrowid or 0)
+            if older is not None and older["wrote"]:  # a part of it is done: the rest is another push, of another run
+                db.execute("UPDATE push SET finished_at = ? WHERE push_id = ?", (now, older["push_id"]))
+                older = None
+            if older is None:
+                made = db.execute(
+                    "INSERT INTO push (run_id, connection, source_id, draft, op, asked, reason, actor, changed_at, "
+                    "state, message, lease, tries, created_at) "
+                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'ready', '', 0, 0, ?)",
+                    (*told, now),
+                )
+                push_id = int(made.lastrowid or 0)
+            else:
+                push_id = int(older["push_id"])
+                db.execute(
+                    "UPDATE push SET run_id = ?, connection = ?, source_id = ?, draft = ?, op = ?, asked = ?, "
+                    "reason = ?, actor = ?, changed_at = ?, state = 'ready', message = '', next_at = NULL "
+                    "WHERE push_id = ?",
+                    (*told, push_id),
+                )
+                db.execute("DELETE FROM push_edit WHERE push_id = ?", (push_id,))
             db.executemany("INSERT INTO push_edit VALUES (?, ?)", [(push_id, int(one)) for one in edits])
         return push_id
 
@@ -176,6 +192,14 @@ class Outbox:
             wanted = [row for row in rows.fetchall() if connections is None or row["connection"] in connections]
             return [load_push(db, row["push_id"]) for row in wanted]
 
+    def of_connection(self, connection: str) -> list[Push]:
+        """Every push of a connection that ever was, oldest first."""
+        with self._file.reading() as db:
+            rows = db.execute(
+                "SELECT push_id FROM push WHERE connection = ? ORDER BY push_id", (connection,)
+            ).fetchall()
+            return [load_push(db, row["push_id"]) for row in rows]
+
     def get(self, push_id: int) -> Push | None:
         """One push; None where there is none of that id."""
         with self._file.reading() as db:
@@ -187,6 +211,29 @@ class Outbox:
         with self._file.reading() as db:
             rows = db.execute("SELECT * FROM attempt WHERE push_id = ? ORDER BY n", (push_id,)).fetchall()
         return [attempt_of(row) for row in rows]
+
+    def lines(self, push_id: int) -> list[Entry]:
+        """The journal's lines of one push, in order."""
+        with self._file.reading() as db:
+            rows = db.execute("SELECT * FROM journal WHERE push_id = ? ORDER BY journal_id", (push_id,)).fetchall()
+            return [entry_of(db, row) for row in rows]
+
+    def of_run(self, run_id: str) -> list[Push]:
+        """Every push that a run worked on, by its id, also one that a later run took up again."""
+        with self._file.reading() as db:
+            rows = db.execute(
+                "SELECT push_id FROM push WHERE run_id = :run UNION "
+                "SELECT push_id FROM journal WHERE json_extract(told, '$.push.run_id') = :run ORDER BY push_id",
+                {"run": run_id},
+            ).fetchall()
+            return [load_push(db, row["push_id"]) for row in rows]
+
+    def last_run(self, connections: Collection[str] | None = None) -> str | None:
+        """The newest run that pushed edits, of these connections or of all; ids of runs begin with their time."""
+        with self._file.reading() as db:
+            rows = db.execute("SELECT DISTINCT run_id, connection FROM push WHERE op <> 'call'").fetchall()
+        known = (row["run_id"] for row in rows if connections is None or row["connection"] in connections)
+        return max(known, default=None)
 
     def journal(self, after: int, limit: int = 1_000) -> list[Entry]:
         """The lines after an id, in order: what a commit has to land."""
@@ -207,19 +254,15 @@ def _enter(db: sqlite3.Connection, push_id: int, lease: int, state: str, now: st
     db.execute("UPDATE push SET state = ?, changed_at = ? WHERE push_id = ?", (state, now, push_id))
 
 
-def _superseded(db: sqlite3.Connection, connection: str, record: str | None, now: str) -> bool:
-    """Close the open push of a record that sent nothing; False where one may have been carried out."""
-    row = db.execute(
-        "SELECT push_id, state FROM push WHERE connection = ? AND coalesce(source_id, draft) = ? "
+def _open_push(db: sqlite3.Connection, connection: str, record: str | None) -> Row | None:
+    """The push of a record that is not finished; there is one at the most."""
+    found: Row | None = db.execute(
+        "SELECT push_id, state, EXISTS (SELECT 1 FROM attempt a WHERE a.push_id = push.push_id "
+        "AND a.outcome = 'answered') AS wrote FROM push WHERE connection = ? AND coalesce(source_id, draft) = ? "
         "AND finished_at IS NULL AND op <> 'call'",
         (connection, record),
     ).fetchone()
-    if row is None:
-        return True
-    if row["state"] in _ON_ITS_WAY:
-        return False
-    db.execute("UPDATE push SET finished_at = ?, changed_at = ? WHERE push_id = ?", (now, now, row["push_id"]))
-    return True
+    return found
 
 
 def _given_up(db: sqlite3.Connection, push_id: int) -> bool:

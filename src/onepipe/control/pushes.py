@@ -34,7 +34,10 @@ class Push:
 
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
-    """One request. `outcome` None: it may be on its way. `late`: told by a process that had lost its lease."""
+    """One request. `outcome` None: it may be on its way. `late`: told by a process that had lost its lease.
+
+    Instants are texts in UTC.
+    """
 
     n: int
     request: str
@@ -42,12 +45,16 @@ class Attempt:
     sent_at: str
     outcome: str | None
     answer: str | None
+    answered_at: str | None
     late: bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One line of the journal: what the tables of pushes are told, and what a read after the write found, if any."""
+    """One line of the journal: what the tables of pushes are told, and what a read after the write found, if any.
+
+    `at` is when it was written, as text in UTC.
+    """
 
     journal_id: int
     push_id: int
@@ -55,6 +62,7 @@ class Entry:
     source_id: str | None
     told: Any
     read: Stored | None
+    at: str
 
 
 def load_push(db: sqlite3.Connection, push_id: int) -> Push:
@@ -75,11 +83,11 @@ def attempt_of(row: Row) -> Attempt:
     return Attempt(
         before=json.loads(row["before"]),
         late=bool(row["late"]),
-        **{name: row[name] for name in ("n", "request", "sent_at", "outcome", "answer")},
+        **{name: row[name] for name in ("n", "request", "sent_at", "outcome", "answer", "answered_at")},
     )
 
 
 def entry_of(db: sqlite3.Connection, row: Row) -> Entry:
     """A row of the table journal."""
-    plain = ("journal_id", "push_id", "connection", "source_id")
+    plain = ("journal_id", "push_id", "connection", "source_id", "at")
     return Entry(told=json.loads(row["told"]), read=load(db, row["read_id"]), **{name: row[name] for name in plain})

@@ -75,3 +75,27 @@ PUSHING: tuple[str, ...] = (
     ) STRICT""",
     "CREATE INDEX journal_of ON journal (connection, source_id)",
 )
+
+CONFLICTS: tuple[str, ...] = (
+    "CREATE TABLE identity (name TEXT NOT NULL) STRICT",  # whose journal it is: a new file counts from 1 again
+    "INSERT INTO identity VALUES (lower(hex(randomblob(8))))",
+    """CREATE TABLE conflict (
+        conflict_id INTEGER PRIMARY KEY AUTOINCREMENT,  -- never used again: people's files name them
+        connection TEXT NOT NULL,
+        source_id TEXT, draft TEXT,     -- of a record to be created: the draft alone
+        kind TEXT NOT NULL,             -- field, delete, lost: a create or a call that may have happened
+        field TEXT NOT NULL, slot TEXT NOT NULL,
+        push_id INTEGER,
+        base TEXT, ours TEXT, theirs TEXT,  -- as people write them
+        record_id INTEGER REFERENCES stored,  -- the CRM's side as read: what a person sees who decides
+        reason TEXT NOT NULL,           -- why it is a conflict
+        state TEXT NOT NULL,            -- open, resolved by a person, closed because it is none any more
+        opened_at TEXT NOT NULL, resolved_at TEXT, resolution TEXT, actor TEXT,
+        why TEXT NOT NULL,              -- why that person decided so
+        change INTEGER NOT NULL         -- grows with every change to any: what is above is still to be landed
+    ) STRICT""",
+    "CREATE UNIQUE INDEX conflict_change ON conflict (change)",
+    """CREATE UNIQUE INDEX one_open_conflict ON conflict (connection, coalesce(source_id, draft), kind, slot)
+        WHERE state = 'open'""",
+    "CREATE INDEX journal_of_push ON journal (push_id)",
+)

@@ -16,6 +16,8 @@ from onepipe.records import Stored
 from onepipe.warehouse.canonical import Known, canonical, newest
 from onepipe.warehouse.database import Database
 
+LINE_ITEMS = "line_items"  # kept beside the details, under this name, where they were read
+
 
 def last_known(db: Database, control: Control, connection: str, source_ids: Collection[str]) -> dict[str, Known]:
     """What is known of these records, by id: the later of the published version and our own last read-back."""
@@ -75,8 +77,13 @@ def wanted(edit: Edit) -> Any:
 
 
 def records(db: Database, target: Target, stored: Sequence[Stored]) -> list[dict[str, Any]]:
-    """Stored records read through the mapping in force, in their order."""
-    return canonical(db, target.reading, target.mapping, stored)
+    """Stored records read through the mapping in force, in their order; with line items, where those were read."""
+    read = canonical(db, target.reading, target.mapping, stored)
+    items = target.writes.items if target.writes else None
+    for one, record in zip(stored, read, strict=True):
+        if items and LINE_ITEMS in one.details:
+            record[LINE_ITEMS] = items.rows(one.details[LINE_ITEMS].encode())
+    return read
 
 
 def _bases(db: Database, target: Target, edits: Sequence[Edit]) -> dict[str, Record | None]:
@@ -86,9 +93,9 @@ def _bases(db: Database, target: Target, edits: Sequence[Edit]) -> dict[str, Rec
     found: dict[str, Record | None] = {}
     for edit in edits:
         base: Record | None = read.get(id(edit.base))
-        if base is not None and edit.seen is not None:
+        if edit.seen is not None:  # of a record that we made, all that is known
             now = read[id(edit.seen)]
-            base = seen(base, now, edit.field) if edit.field else now
+            base = seen(base or {}, now, edit.field) if edit.field else now
         found[edit.edit_id] = base
     return found
 

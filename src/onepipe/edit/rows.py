@@ -5,15 +5,11 @@ import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from onepipe.errors import UsageError
 from onepipe.warehouse.query import Answer, Desk, open_desk, scratch
 from onepipe.warehouse.schema import literal
 from onepipe.yamlmarks import did_you_mean
-
-if TYPE_CHECKING:
-    from _csv import Reader
 
 NEEDED = ("connection", "source_id", "field", "value")
 COLUMNS = (*NEEDED, "op", "reason")
@@ -60,12 +56,23 @@ def from_file(path: Path, reason: str) -> list[Row]:
     """The rows of a CSV or Parquet file. Raises UsageError with every line that cannot be one."""
     if path.suffix.lower() == ".parquet":
         return _from_parquet(path, reason)
-    text = _content(path)
+    return _rows(csv_lines(path), str(path), reason)
+
+
+def csv_lines(path: Path, safe: str = "nothing was queued") -> Iterator[tuple[str, list[str]]]:
+    """Each record of a CSV file with the place it begins at; cells may hold line ends.
+
+    Raises UsageError for what is no CSV; `safe` is what it says then.
+    """
+    text = _content(path, safe)
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True)
+    begins = 1
     try:
-        lines = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True)
-        return _rows(_numbered(lines, path), str(path), reason)
+        for cells in lines:
+            yield f"{path}:{begins}", cells
+            begins = lines.line_num + 1
     except csv.Error as error:
-        raise UsageError(f"{path}:{lines.line_num}: this is no CSV: {error}; nothing was queued") from error
+        raise UsageError(f"{path}:{lines.line_num}: this is no CSV: {error}; {safe}") from error
 
 
 def from_query(sql: str, warehouse: Path, reason: str) -> list[Row]:
@@ -74,11 +81,11 @@ def from_query(sql: str, warehouse: Path, reason: str) -> list[Row]:
         return _rows(_answered(desk.ask(sql), "row {}"), "the query", reason)
 
 
-def _content(path: Path) -> str:
+def _content(path: Path, safe: str = "nothing was queued") -> str:
     try:
         return path.read_bytes().decode("utf-8-sig")  # line ends as they are: they may belong to a value
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} cannot be read: {error}; nothing was queued") from error
+        raise UsageError(f"{path} cannot be read: {error}; {safe}") from error
 
 
 def _delimiter(text: str) -> str:
@@ -93,14 +100,6 @@ def _from_parquet(path: Path, reason: str) -> list[Row]:
     with scratch() as db:
         answer = Desk(db).ask(f"SELECT * FROM read_parquet({literal(str(path))})")
         return _rows(_answered(answer, f"{path}, row {{}}"), str(path), reason)
-
-
-def _numbered(lines: "Reader", path: Path) -> Iterator[tuple[str, list[str]]]:
-    """Each record of a CSV file with the line it begins on; cells may hold line ends."""
-    begins = 1
-    for cells in lines:
-        yield f"{path}:{begins}", cells
-        begins = lines.line_num + 1
 
 
 def _answered(answer: Answer, place: str) -> Iterator[tuple[str, list[str]]]:

@@ -85,7 +85,7 @@ def seen(base: Record, theirs: Record, name: str) -> dict[str, Any]:
     So a person who saw both sides and decided for ours makes a plain write of it; anything newer is a conflict again.
     """
     known = {other: value for other in rests_on([name]) if (value := value_of(theirs, other)) is not MISSING}
-    if name == "line_items":
+    if name == "line_items" and value_of(base, name) is not MISSING:
         known = {name: seen_items(base.get(name) or [], known.get(name) or [])}
     return {**base, **known}
 

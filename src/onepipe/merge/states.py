@@ -49,9 +49,9 @@ _TABLE = (
         "waiting",
         False,
         False,
-        "not attempted: a canary or a limit stopped the run before it",
+        "not done: a canary, a limit or a refused credential stopped the run before it",
         (*_TRIED, *_MERGED),
-        "look at what stopped the run, then `push apply` again",
+        "look at what stopped the run, then `onepipe push apply` again",
     ),
     State(
         "sending",
@@ -59,7 +59,7 @@ _TABLE = (
         False,
         False,
         "the request may be on its way",
-        (*_SETTLED, "waiting", "stale", "rejected", "unknown", "gone", "dead"),
+        (*_SETTLED, *_MERGED, "ready", "waiting", "stale", "rejected", "unknown", "dead"),
         shown=False,
     ),
     State(
@@ -69,7 +69,7 @@ _TABLE = (
         False,
         "sent, and the answer was lost: it may have happened; it is not sent again before two looks found nothing",
         ("ready", "ambiguous", *_SETTLED, *_MERGED),
-        "run `push apply` again: it looks, and sends only what certainly did not happen",
+        "run `onepipe push apply` again: it looks, and sends only what certainly did not happen",
     ),
     State(
         "stale",
@@ -77,8 +77,8 @@ _TABLE = (
         False,
         False,
         "the CRM has changed since the plan; nothing was sent",
-        ("ready", *_MERGED),
-        "make a new plan with `push plan`",
+        ("ready", *_MERGED, "dead"),
+        "make a new plan with `onepipe push plan`",
     ),
     State(
         "conflict",
@@ -87,7 +87,7 @@ _TABLE = (
         False,
         "both sides changed it; nothing was sent for it",
         ("ready", "converged", "kept_remote", "refused", "gone"),
-        "`conflicts list`, then `conflicts resolve ID ours|theirs|VALUE`",
+        "`onepipe conflicts list`, then `onepipe conflicts resolve ID ours|theirs|VALUE`",
     ),
     State(
         "ambiguous",
@@ -96,7 +96,7 @@ _TABLE = (
         False,
         "it may have happened, and reading cannot tell; it is never sent again by itself",
         ("ready", "done", "done_normalised", "dead"),
-        "look in the CRM, then `conflicts resolve ID ours|theirs`",
+        "look in the CRM, then `onepipe conflicts resolve ID ours|theirs`",
     ),
     State(
         "overwritten",
@@ -113,7 +113,7 @@ _TABLE = (
         False,
         "not sent: the mode, a limit, a rule for the field or the value itself stands against it",
         ("ready", "converged", "conflict", "gone"),
-        "put right what the message names, or `edit drop ID`",
+        "put right what the message names, or `onepipe edit drop ID`",
     ),
     State("gone", "failed", True, False, "the CRM no longer has the record; nothing was sent"),
     State(

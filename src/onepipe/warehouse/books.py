@@ -122,8 +122,9 @@ def keep_slice(db: Database, piece: Slice) -> None:
 
 
 def drop_slice(db: Database, connection: str) -> None:
-    """A slice ended, or was given up."""
+    """A slice ended, or was given up: no page is left that could be older than what a push read."""
     db.run("DELETE FROM store.slices WHERE connection = ?", [connection])
+    db.run("DELETE FROM store.read_back WHERE connection = ?", [connection])
     pieces.tell_open(db, connection)
 
 

@@ -52,6 +52,16 @@ def newest(db: Database, connection: str, source_ids: Iterable[str]) -> dict[str
     }
 
 
+def seen_before(db: Database, connection: str, source_ids: Iterable[str], moment: datetime) -> set[str]:
+    """Those of these records that were first seen, by our clock, before a moment."""
+    rows = db.run(
+        "SELECT source_id FROM store.current WHERE connection = $connection AND first_seen_at < $moment::TIMESTAMPTZ "
+        "AND source_id IN (SELECT unnest($ids::VARCHAR[]))",
+        {"connection": connection, "moment": moment.isoformat(), "ids": list(source_ids)},
+    )
+    return {row[0] for row in rows}
+
+
 def canonical(
     db: Database, reading: Reading, mapping: mapped.Mapping, stored: Sequence[Stored]
 ) -> list[dict[str, Any]]:

@@ -26,7 +26,7 @@ def record(db: Database, connection: str, source_id: str) -> Row | None:
     if not known:
         return None
     rows = _raw(db, connection, source_id, known)
-    runs = _runs(db, connection, {row["run_id"] for row in rows.values()})
+    runs = _runs(db, connection, source_id, {row["run_id"] for row in rows.values()})
     unreadable = _unreadable(db, connection, source_id)
     newest = known[-1]
     ends = [*(one["seq"] for one in known[1:]), None]
@@ -171,8 +171,11 @@ def _raw(db: Database, connection: str, source_id: str, versions: list[Row]) -> 
     return {row[0]: dict(zip(keys, row, strict=True)) for row in rows}
 
 
-def _runs(db: Database, connection: str, runs: set[str]) -> dict[str, Row]:
-    """The runs of these ids, as far as they came to be recorded; one that was killed has its id alone."""
+def _runs(db: Database, connection: str, source_id: str, runs: set[str]) -> dict[str, Row]:
+    """The runs of these ids, as far as they came to be recorded; one that was killed has its id alone.
+
+    A push that the record was part of has the command push, and no more.
+    """
     rows = db.run(
         f"""SELECT run_id, any_value(command), any_value(status), {_INSTANT.format("min(started_at)")},
                {_INSTANT.format("max(finished_at)")}, sum(requests)::BIGINT
@@ -180,7 +183,10 @@ def _runs(db: Database, connection: str, runs: set[str]) -> dict[str, Row]:
         {"connection": connection, "runs": sorted(runs)},
     )
     keys = ("run_id", "command", "status", "started_at", "finished_at", "requests")
-    unrecorded = {run: dict.fromkeys(keys) | {"run_id": run} for run in runs}
+    pushes = {run for (run,) in _if_there(db, "pushes", "SELECT DISTINCT run_id", "", connection, source_id)}
+    unrecorded = {
+        run: dict.fromkeys(keys) | {"run_id": run, "command": "push" if run in pushes else None} for run in runs
+    }
     return unrecorded | {row[0]: dict(zip(keys, row, strict=True)) for row in rows}
 
 

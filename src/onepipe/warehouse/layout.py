@@ -4,6 +4,7 @@ from uuid import uuid4
 
 import duckdb
 
+import onepipe.warehouse.changes as changes
 from onepipe.model import OPPORTUNITY, VERSION, Column
 from onepipe.warehouse.database import Database
 from onepipe.warehouse.schema import (
@@ -93,6 +94,8 @@ def create_views(db: Database) -> None:
         for column in db.names(f"SELECT * FROM {name}"):
             meaning = meanings.get(column) or FRESHNESS.get(column) or ""
             db.run(f"COMMENT ON COLUMN {name}.{quoted(column)} IS {literal(meaning)}")
+    db.run(f"CREATE OR REPLACE VIEW field_changes AS {changes.query()}")
+    _comment(db, "VIEW", "field_changes", changes.COMMENT, changes.COLUMNS)
 
 
 def _columns(columns: tuple[Column, ...]) -> str:

@@ -9,7 +9,7 @@ slower (measured); the merge itself keeps keys unique, and a test holds it to th
 from onepipe.model import KEY, MAPPED, OBSERVED, STAGE, VERSION, Column
 
 PRODUCT = "onepipe"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 KEPT = (
     *KEY,
@@ -131,6 +131,45 @@ TABLES: dict[str, tuple[str, tuple[Column, ...]]] = {
             Column("run_id", "VARCHAR", "Which run"),
         ),
     ),
+    "pushes": (
+        "What was sent to the CRMs, or was to be: one row per push of one record, as it stands",
+        (
+            Column("push_id", "VARCHAR", "The push; `onepipe push show` tells its life"),
+            Column("run_id", "VARCHAR", "The run that worked on it last"),
+            Column("connection", "VARCHAR", "The connection's name in config.yaml"),
+            Column("source_id", "VARCHAR", "The opportunity; NULL for one that was not created"),
+            Column("op", "VARCHAR", "update, create, delete, or call"),
+            Column("state", "VARCHAR", "What became of it; docs/writeback.md lists the states"),
+            Column("fields", "JSON", "Each field: its state, and base, ours, theirs and now as people write them"),
+            Column("request", "JSON", "What was sent, without a secret; several as a list; NULL: nothing was sent"),
+            Column("reason", "VARCHAR", "Why it was wanted, in the words of who wanted it"),
+            Column("requested_by", "VARCHAR", "Who wanted it"),
+            Column("created_at", "TIMESTAMPTZ", "When it was first tried, UTC"),
+            Column("finished_at", "TIMESTAMPTZ", "When it was over, UTC; NULL while it is not"),
+            Column("message", "VARCHAR", "What happened, in a sentence"),
+        ),
+    ),
+    "conflicts": (
+        "What both sides changed, or what may have happened: decided by a person, or open",
+        (
+            Column("conflict_id", "VARCHAR", "The conflict; what `onepipe conflicts resolve` takes"),
+            Column("connection", "VARCHAR", "The connection's name in config.yaml"),
+            Column("source_id", "VARCHAR", "The opportunity; NULL for one to be created"),
+            Column("field", "VARCHAR", "The field; empty for a deletion, a lost create or a lost call"),
+            Column("base", "VARCHAR", "The value that the edit rests on, as people write it"),
+            Column("ours", "VARCHAR", "The value of the edit"),
+            Column("theirs", "VARCHAR", "The value that the CRM was found to hold"),
+            Column("state", "VARCHAR", "open, resolved (by a person) or closed (no longer a conflict)"),
+            Column("reason", "VARCHAR", "Why it is a conflict"),
+            Column("opened_at", "TIMESTAMPTZ", "When it was first met, UTC"),
+            Column("resolved_at", "TIMESTAMPTZ", "When it was resolved or closed, UTC"),
+            Column("resolution", "VARCHAR", "ours, theirs or the value decided for; of a closed one, why it is over"),
+            Column("kind", "VARCHAR", "field, delete, or lost: a create or a call that may have happened"),
+            Column("push_id", "VARCHAR", "The push that met it, where it had begun"),
+            Column("actor", "VARCHAR", "Who decided"),
+            Column("why", "VARCHAR", "Why it was decided so"),
+        ),
+    ),
 }
 
 FRESHNESS = {
@@ -171,6 +210,10 @@ CREATE TABLE IF NOT EXISTS store.acknowledged (connection VARCHAR, source_id VAR
 CREATE TABLE IF NOT EXISTS store.pieces (connection VARCHAR, place BIGINT, lo TIMESTAMPTZ, until TIMESTAMPTZ, rows
     BIGINT, began_at TIMESTAMPTZ, done_at TIMESTAMPTZ, hi TIMESTAMPTZ);
 ALTER TABLE store.details ADD COLUMN IF NOT EXISTS read_at TIMESTAMPTZ;
+CREATE TABLE IF NOT EXISTS store.landed (control VARCHAR, journal_id BIGINT, change BIGINT);
+CREATE TABLE IF NOT EXISTS store.pushed (connection VARCHAR, seq BIGINT, push_id VARCHAR, named VARCHAR[], reason
+    VARCHAR, actor VARCHAR);
+CREATE TABLE IF NOT EXISTS store.read_back (connection VARCHAR, source_id VARCHAR, read_at TIMESTAMPTZ);
 """
 
 VIEWS = {

@@ -20,13 +20,15 @@ SMALLEST = 12_288  # bytes of a DuckDB file's headers: one that is shorter was b
 class Warehouse:
     """The embedded warehouse: `work.duckdb` in the state folder.
 
-    `lock` is the commit lock, shared by all processes: no two of them have the file open at the same time.
+    `lock` is the commit lock, shared by all processes: no two of them have the file open at the same time. `land` puts
+    in place what waits elsewhere, at the beginning of every commit and as part of it.
     """
 
-    def __init__(self, state: Path, lock: Lock) -> None:
+    def __init__(self, state: Path, lock: Lock, land: Callable[[Database], object] | None = None) -> None:
         self.path = state / "work.duckdb"
         self.spool = state / "spool"
         self.lock = lock
+        self._land = land
         self._engine = Engine()
         self._turn = RLock()
 
@@ -39,6 +41,8 @@ class Warehouse:
     def commit(self, run_id: str) -> Iterator[Database]:
         """One transaction: all of what happens inside, with a new generation number, or nothing."""
         with self.lock(), self.opened() as db, db.transaction():
+            if self._land is not None:
+                self._land(db)
             yield db
             db.run(
                 "UPDATE store.meta SET generation = generation + 1, run_id = ?, changed_at = ?, onepipe_version = ?",
