@@ -1,0 +1,84 @@
+"""From what is decided to what is sent: canonical values to the CRM's own names, and the connector's requests."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from onepipe.compile import column_of, invert
+from onepipe.connector import Change, Request
+from onepipe.edit import Target, slot
+from onepipe.edit.target import PARTNER
+from onepipe.errors import UsageError
+from onepipe.merge import Refused, steps, value
+from onepipe.push.merging import Weighed
+from onepipe.push.site import Site
+
+MEMBERS = ("tags", "line_items")
+
+
+def change_of(site: Site, weighed: Weighed, names: Iterable[str]) -> Change:
+    """What these fields become in the CRM's own names. May read. Raises UsageError for what cannot be sent."""
+    sent = {column: one for name in names for column, one in _columns(site, weighed, name).items()}
+    items = sent.pop("line_items", None)
+    change = invert(site.target.mapping, sent, also=site.target.places)
+    if items is not None:
+        change["line_items"] = steps(weighed.record.get("line_items") or [], items)
+    return change
+
+
+def carried(target: Target, weighed: Weighed, names: Iterable[str], request: Request) -> list[str]:
+    """Those of these fields that a request is for."""
+    return [name for name in names if _parts(target, weighed, name) <= set(request.carries)]
+
+
+def requests(site: Site, weighed: Weighed, change: Change) -> list[Request]:
+    """What would be sent, in order: of a new record the first request alone. May read. Raises UsageError."""
+    asked, connector = weighed.asked, site.connector
+    if asked.op == "create":
+        return [connector.create(change)]  # type: ignore[attr-defined]
+    if weighed.theirs is None:
+        return []
+    record_id, payload = asked.source_id, weighed.theirs.stored.payload.encode()
+    if asked.op == "delete":
+        return [connector.delete(record_id, payload)]  # type: ignore[attr-defined]
+    made: list[Request] = connector.update(record_id, payload, change)  # type: ignore[attr-defined]
+    return made
+
+
+def named(target: Target, words: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
+    """The CRM's words of refusal, by those of our fields that they are about."""
+    found: dict[str, str] = {}
+    for word, told in words.items():
+        column = column_of(target.mapping, word, target.places)
+        for name in names:
+            if column is not None and column in (name, PARTNER.get(name), slot(name)):
+                found[name] = told
+    return found
+
+
+def _columns(site: Site, weighed: Weighed, name: str) -> dict[str, Any]:
+    """The value of one field under the column that is written."""
+    writes = site.target.writes
+    if name in MEMBERS:
+        return {name: weighed.merged.writes.get(name) or []}
+    found = dict(weighed.meant[name].sent)
+    return {column: _by_id(site, column, one) if writes and column in writes.by_id else one
+            for column, one in found.items()}  # fmt: skip
+
+
+def _by_id(site: Site, column: str, wanted: Any) -> Any:
+    """The CRM's id of a value that is chosen from a list."""
+    options = site.connector.choices(column)
+    if wanted is None or options is None:
+        return wanted
+    found = value.choose(str(wanted), options, "either")
+    if isinstance(found, Refused):
+        raise UsageError(f"{column} {found.reason}")
+    return found[0]
+
+
+def _parts(target: Target, weighed: Weighed, name: str) -> set[str]:
+    """The parts of a change that a field becomes, by their first names."""
+    if name == "line_items":
+        return {name}
+    sent = {name: []} if name == "tags" else dict(weighed.meant[name].sent)
+    return set(invert(target.mapping, sent, also=target.places))
