@@ -23,6 +23,7 @@ from onepipe.config import Config, Connection
 from onepipe.config.parts import Daemon, FieldRule, Limits, Reporting, Write
 from onepipe.connector import Connector
 from onepipe.mapping import FIELD_KEYS, MAPPING_KEYS, TYPES
+from onepipe.merge.states import SHOWN, STATES
 from onepipe.sandbox import Sandbox
 from onepipe.transform import TRANSFORMS
 from onepipe.warehouse.query import open_desk
@@ -63,8 +64,10 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with Sandbox(rows=8, seed=7, crms=("administrate", "capsule")) as crms:
         lines = [connection(crms, name) for name in ("administrate", "capsule")]
         write(folder, *(line.replace("  capsule:", "  acme:") for line in lines))
-        told = Place(folder).run("sync")
-        assert 0 == told.code, told.err
+        for amount in ("100.50", "120.50"):
+            crms["capsule"].update(43, value=amount)
+            told = Place(folder).run("sync")
+            assert 0 == told.code, told.err
     yield folder
 
 
@@ -186,6 +189,14 @@ def test_every_kind_of_drift_and_of_late_row_is_explained() -> None:
     told = {cells[0] for cells in rows(section(page("docs/operations.md"), "Drift"))}
     assert {f"`{kind}`" for kind in get_args(drift.Kind)} <= told
     assert [] == [kind for kind in explain.LATE if f"`{kind}`" not in section(page("docs/warehouse.md"), "late_rows")]
+
+
+def test_every_state_of_a_push_is_explained() -> None:
+    """docs/writeback.md has a row for each that is seen outside: its group, what it means and what to do."""
+    lines = section(page("docs/writeback.md"), "What each state means").splitlines()
+    told = [[cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+    every = [[f"`{name}`", STATES[name].group, STATES[name].meaning, STATES[name].advice] for name in SHOWN]
+    assert every == [cells for cells in told if cells and cells[0].startswith("`")]
 
 
 @pytest.mark.parametrize("model", [Config, Connection, Reporting, Daemon, Write, FieldRule, Limits])

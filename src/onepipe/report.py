@@ -148,6 +148,9 @@ class Watch:
     def page(self, connection: str, resource: str, fetched: int, total: int | None, requests: int) -> None:
         """A page came in: rows fetched so far of `total`, in this scan (of a backfill: in this slice)."""
 
+    def step(self, done: int, of: int, text: str) -> None:
+        """One more record of a push is dealt with, the `done`-th of so many; `text` says which."""
+
     def say(self, connection: str, text: str) -> None:
         """A notice for people."""
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,3 +43,20 @@ def spoilt(tmp_path: Path) -> Iterator[tuple[Place, Sandbox]]:
     with Sandbox(rows=ROWS, seed=7, crms=("capsule",)) as sandbox:
         write(tmp_path, connection(sandbox, "capsule", settings={"details": False}))
         yield Place(tmp_path), sandbox
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[tuple[Place, Sandbox]]:
+    """A project that may write to a Capsule of its own, called acme, synced."""
+    with Sandbox(rows=ROWS, seed=7, crms=("capsule",)) as sandbox:
+        write(tmp_path, acme(sandbox))
+        place = Place(tmp_path)
+        told = place.run("sync")
+        assert 0 == told.code, told.err
+        yield place, sandbox
+
+
+def acme(sandbox: Sandbox, **written: Any) -> str:
+    """The connection of `desk`, its `write:` changed."""
+    made = connection(sandbox, "capsule", settings={"details": False}, write={"mode": "on"} | written)
+    return made.replace("capsule", "acme", 1)

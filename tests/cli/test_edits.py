@@ -123,7 +123,7 @@ def test_line_items_come_from_a_file(tmp_path: Path) -> None:
     (tmp_path / "items.json").write_text('[{"name": "Nut", "quantity": 3, "unit_amount": 0.10}]')
     told = place.run("edit", "overplane", one["source_id"], f"line_items=@{tmp_path / 'items.json'}")
     assert 0 == told.code, told.err
-    assert "waits for a push" in told.out
+    assert "`onepipe push apply` sends it" in told.out
     (edit,) = edits(place)
     assert '[{"name": "Nut", "quantity": "3", "unit_amount": "0.10"}]' == edit["value"]
 

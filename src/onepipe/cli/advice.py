@@ -30,7 +30,9 @@ COPIES = 3  # of work.duckdb: itself, the snapshot, and the copy that becomes th
 
 
 def at_control(seen: "Look", one: Standing) -> Standing:
-    """What the control file knows of a connection: who is at work on it, its hold, and when it may be read whole."""
+    """What the control file knows of a connection: who is at work on it, its hold, when it may be read whole, and how
+    many conflicts wait for a person.
+    """
     key = f"connection:{one['connection']}"
     owner, hold = seen.owners.get(key), seen.hold(one["connection"], one["connector"])
     scan = seen.next_scan.get(key)
@@ -39,6 +41,7 @@ def at_control(seen: "Look", one: Standing) -> Standing:
         "held_until": _iso(hold[0]) if hold else None,
         "held_why": hold[1] if hold else None,
         "next_scan_at": _iso(scan) if scan else None,
+        "conflicts": seen.conflicts.get(one["connection"], 0),
     }
 
 
@@ -86,7 +89,7 @@ def _patience(connection: "Connection", last_command: str | None) -> timedelta |
 
 def well(one: Standing) -> bool:
     """Whether nobody has to look at it."""
-    return one["state"] in (*IDLE, "complete") and not one["stale"]
+    return one["state"] in (*IDLE, "complete") and not one["stale"] and not one.get("conflicts")
 
 
 def sentences(one: Standing, config: "Config") -> list[str]:
@@ -176,6 +179,9 @@ def _space(config: "Config") -> str:
 
 def _remarks(one: Standing, config: "Config") -> Iterator[str]:
     name = one["connection"]
+    if one.get("conflicts"):
+        count = screen.counted(one["conflicts"], "conflict")
+        yield f"{count} between your edits and the CRM to decide: `onepipe conflicts list {name}`"
     if one["details_owed"]:
         details = screen.counted(one["details_owed"], "detail")
         yield f"{details} (tags, notes, items) still to be read; each run reads as many as the quota allows"

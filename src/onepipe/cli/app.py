@@ -24,7 +24,7 @@ CONFIG = Path("config.yaml")
 SAFE = "what was committed before is safe, and running the command again loses nothing"
 ORDER = (  # of the help: as one comes to need them
     *("demo", "init", "check", "sync", "backfill", "daemon", "status", "runs", "quota", "sweep", "explain", "drift"),
-    *("sql", "get", "edit", "mapping", "rebind", "connectors", "schema", "sandbox"),
+    *("sql", "get", "edit", "push", "conflicts", "call", "mapping", "rebind", "connectors", "schema", "sandbox"),
 )
 
 

@@ -12,7 +12,7 @@ from onepipe.cli.app import Json, app, door, examples
 from onepipe.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from onepipe.config import Config
     from onepipe.control import Control
@@ -24,9 +24,11 @@ USAGE = (
 )
 HEADINGS = ("edit", "connection", "id", "name", "field", "base", "value", "by", "since (UTC)")
 MODES = {
-    "off": "Nothing is sent: the write mode of {names} is off in config.yaml; edits wait until it is on.",
-    "plan": "Nothing is sent: the write mode of {names} is plan in config.yaml; edits wait until it is on.",
-    "on": "Nothing is sent yet: {names} waits for a push.",
+    "off": "Nothing is sent: the write mode of {names} is off in config.yaml. `write: {{mode: plan}}` there lets "
+    '`onepipe push plan` show what would be sent, `write: {{mode: "on"}}` lets `onepipe push apply` send it.',
+    "plan": "`onepipe push plan` shows what would be sent to {names}. Nothing can be sent: the write mode is plan in "
+    'config.yaml; `write: {{mode: "on"}}` there lets `onepipe push apply` do it.',
+    "on": "`onepipe push plan` shows what would be sent to {names}; `onepipe push apply` sends it.",
 }
 Words = Annotated[
     list[str] | None,
@@ -72,11 +74,12 @@ def edit(
     delete: Delete = False,
     as_json: Json = False,
 ) -> None:
-    """Queue changes to deals; nothing is sent.
+    """Queue changes to deals; `onepipe push` sends them.
 
     An edit is kept with what was known of the deal when it was made, so that a change in the CRM meanwhile is seen
     before anything is written over. All edits of a command are queued, or none. `edit list` shows what waits, `edit
-    drop` gives it up. Fields are the columns of `opportunities`, custom.KEY, extra.NAME and line_items.
+    drop` gives it up, `push plan` shows what would be sent. Fields are the columns of `opportunities`, custom.KEY,
+    extra.NAME and line_items.
     """
     given = Given(words or [], clear or [], reason, file, sql, new=new, delete=delete)
     given.check()
@@ -173,14 +176,19 @@ def _tell(outcome: "Outcome", as_json: bool) -> None:
             }
         )
         return
-    for one in outcome.queued:
+    tell_queued(outcome.queued, outcome.nothing, outcome.modes)
+
+
+def tell_queued(queued: "Sequence[Told]", nothing: "Sequence[Told]", modes: "Mapping[str, str]") -> None:
+    """What was queued, what there was nothing to do for, and what comes next."""
+    for one in queued:
         screen.say(screen.plain(_line(one)))
-    for one in outcome.nothing:
+    for one in nothing:
         screen.say(screen.plain(f"{_about(one)}: nothing to do: {one.reason}"))
-    count = screen.counted(len(outcome.queued), "edit") if outcome.queued else "Nothing"
+    count = screen.counted(len(queued), "edit") if queued else "Nothing"
     screen.tell(f"{count} queued; `onepipe edit list` shows what waits.")
     for mode, text in MODES.items():
-        names = [name for name, theirs in outcome.modes.items() if theirs == mode]
+        names = [name for name, theirs in modes.items() if theirs == mode]
         if names:
             screen.tell(text.format(names=exits.listed(names)))
 

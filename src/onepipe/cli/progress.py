@@ -20,10 +20,17 @@ if TYPE_CHECKING:
 
 EVERY = 10.0  # seconds between two plain lines
 NAMED = 3  # connections named in one plain line
+Ways = tuple[str, str]
 PAUSING = "\nPausing: the page that is being read is kept, then it ends. Once more to end at once.\n"
 INTERRUPTED = (
     "\nInterrupted. Everything committed is safe, and pages already fetched are kept on disk. "
     "Run the same command again: it goes on from there.\n"
+)
+PULLING: Ways = (PAUSING, INTERRUPTED)  # what is said where Ctrl-C asks to end, and where it ends at once
+PUSHING: Ways = (
+    "\nPausing: what is on its way is settled, then it ends. Once more to end at once.\n",
+    "\nInterrupted. Every request was written down before it was sent. Run `onepipe push apply` again: it looks what "
+    "became of them before it sends anything.\n",
 )
 
 
@@ -102,6 +109,14 @@ class Lines(Watch):
                 self._told = now
                 self._write(self._summary(now))
 
+    def step(self, done: int, of: int, text: str) -> None:
+        """Note a record of a push; tell how many are done when ten seconds have passed."""
+        with self._lock:
+            now = self.clock()
+            if now - self._told >= self.every:
+                self._told = now
+                self._write(f"{done:,} of {screen.counted(of, 'deal')}, {text}")
+
     def say(self, connection: str, text: str) -> None:
         """A notice at once."""
         with self._lock:
@@ -154,6 +169,14 @@ class Bars(Watch):
                 self._tasks[connection] = self._progress.add_task(connection, total=None, words="")
             self._progress.update(self._tasks[connection], completed=seen.rows, total=seen.total, words=seen.words(now))
 
+    def step(self, done: int, of: int, text: str) -> None:
+        """Move the bar of all records of a push."""
+        with self._lock:
+            if "" not in self._tasks:
+                self._tasks[""] = self._progress.add_task("push", total=None, words="")
+            words = f"{done:,} of {screen.counted(of, 'deal')}, {text}"
+            self._progress.update(self._tasks[""], completed=done, total=of, words=words)
+
     def say(self, connection: str, text: str) -> None:
         """A notice above the bars."""
         if self._notices:
@@ -203,13 +226,13 @@ def expectation(rows: int | None, requests: int | None, seconds: float | None) -
 
 
 @contextmanager
-def watching(notices: bool = True, pause: threading.Event | None = None) -> Iterator[Watch]:
+def watching(notices: bool = True, pause: threading.Event | None = None, ways: Ways = PULLING) -> Iterator[Watch]:
     """Bars if people look on, plain lines if not; without notices nothing but bars.
 
-    Ctrl-C ends the process; where there is a `pause`, the first one, or SIGTERM, sets it.
+    Ctrl-C ends the process, and says so in one of `ways`; where there is a `pause`, the first one, or SIGTERM, sets it.
     """
     if not screen.lively(sys.stderr):
-        with _interruptible(lambda: None, pause):
+        with _interruptible(lambda: None, pause, ways):
             yield Lines() if notices else Watch()
         return
     from rich.console import Console
@@ -220,13 +243,13 @@ def watching(notices: bool = True, pause: threading.Event | None = None) -> Iter
     columns = (TextColumn("{task.description}", markup=False), BarColumn(20), words)
     with (
         Progress(*columns, console=Console(stderr=True), transient=True) as progress,
-        _interruptible(progress.stop, pause),
+        _interruptible(progress.stop, pause, ways),
     ):
         yield Bars(progress, notices)
 
 
 @contextmanager
-def _interruptible(tidy: Callable[[], None], pause: threading.Event | None = None) -> Iterator[None]:
+def _interruptible(tidy: Callable[[], None], pause: threading.Event | None, ways: Ways) -> Iterator[None]:
     """Ctrl-C ends the process at once, saying what is safe: waiting for every answer under way would take minutes.
 
     That is safe because it is the same as being killed, which no file of ours minds. What can be paused is asked to
@@ -236,11 +259,11 @@ def _interruptible(tidy: Callable[[], None], pause: threading.Event | None = Non
     def leave(number: int, _frame: FrameType | None) -> None:
         if pause is not None and not pause.is_set():
             pause.set()
-            sys.stderr.write(PAUSING)
+            sys.stderr.write(ways[0])
             sys.stderr.flush()
             return
         tidy()
-        sys.stderr.write(INTERRUPTED)
+        sys.stderr.write(ways[1])
         sys.stderr.flush()
         os._exit(exits.INTERRUPTED if number == signal.SIGINT else 128 + number)
 
