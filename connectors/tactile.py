@@ -33,6 +33,7 @@ from onepipe.connector import (
     Gone,
     Habits,
     Http,
+    Incomplete,
     Open,
     Page,
     Record,
@@ -210,7 +211,10 @@ class Tactile(Connector):
             try:
                 if name == "list_all" and f"no {name}" not in absent:
                     answer = self.http.get(path, gone=True, **bounds)
-                    yield from json_page(answer.content, "opportunities", stamp="lastupdated").records
+                    page = json_page(answer.content, "opportunities", stamp="lastupdated", total="total")
+                    if page.total not in (None, len(page.records) + len(page.unreadable)):  # it states none, unpaged
+                        raise Incomplete(f"Tactile's list_all states {page.total} rows and holds {len(page.records)}.")
+                    yield from page.records
                     return
                 if f"no {name}" not in absent:
                     yield from (record for page in self._numbered(path, **bounds) for record in page.records)

@@ -41,6 +41,20 @@ def test_28_a_tombstone_that_is_forgotten_leaves_it_to_the_sweep(desk: Make) -> 
     assert [("gone",)] == made.work("SELECT deleted_evidence FROM opportunities WHERE is_deleted")
 
 
+def test_28_a_sweep_that_broke_off_is_done_again(desk: Make) -> None:
+    """28. Given a sweep that could not ask for what is missing, then it explains no count, and the next run sweeps."""
+    made = desk("administrate", rows=8)
+    made.sync()
+    made.later(minutes=5)
+    made.crm.delete(list(made.crm.records)[3])
+    fault = made.crm.faults.add("status", path="*/opportunities/*", count=None)
+    assert ("partial", "unavailable") == made.said(made.sync())
+    made.crm.faults.remove(fault)
+    made.later(minutes=5)
+    report = made.sync()
+    assert ("complete", 1) == (report.status, made.line(report)["deleted"])
+
+
 @pytest.mark.parametrize("crm", ["administrate", "overplane"])
 def test_29_a_sweep_that_finds_hardly_anything_marks_nothing(desk: Make, crm: str) -> None:
     """29. Given a sweep that gives 3 % of the known ids, then nothing is marked, and a decision is asked for."""

@@ -68,6 +68,16 @@ def test_17_fewer_rows_than_stated_are_not_complete(desk: Make, crm: str) -> Non
     assert made.truth() == made.held()
 
 
+def test_17_a_list_read_besides_is_held_to_what_it_states(desk: Make) -> None:
+    """17. Given a list_all of Tactile that states more rows than it holds, then the run is partial, as of any list."""
+    made = desk("tactile", rows=9, era="head")
+    made.crm.faults.add("rewrite", path="*/list_all", edit=lambda body: body.replace(b"{", b'{"total": 20, ', 1))
+    report = made.sync()
+    assert ("partial", "paging") == made.said(report)
+    assert "list_all states 20 rows" in made.told(report)
+    assert None is made.cursor()
+
+
 @pytest.mark.parametrize("crm", NEWEST_FIRST)
 def test_18_an_error_behind_the_newest_rows_moves_no_cursor(desk: Make, crm: str) -> None:
     """18. Given a list that begins with the newest rows and breaks on page 2, then the cursor stays where it was."""

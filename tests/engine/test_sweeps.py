@@ -18,6 +18,7 @@ from onepipe.control import Control
 from onepipe.decide import approve, discard
 from onepipe.errors import UsageError
 from onepipe.project import Project
+from onepipe.pull.sweep import too_many
 from onepipe.report import RunReport
 from onepipe.sandbox import Sandbox
 from tests.engine.conftest import Shop, error, resource
@@ -117,6 +118,13 @@ def test_a_sweep_that_was_stopped_is_not_repeated_by_every_run(tmp_path: Path) -
         assert ("partial", "suspect") == kind(shop.sync(), "capsule")
         assert ("complete", 0) == ((report := shop.sync()).status, resource(report, "capsule")["fetched"])
         assert [(24,)] == shop.sql("SELECT suspect_rows FROM coverage WHERE resource = 'opportunity'")
+
+
+def test_the_guard_stops_at_its_limits() -> None:
+    """More than 10 records and 5 %, or more than half of 4 or more, are too many; not one fewer."""
+    fine = [(10, 30), (11, 220), (50, 1000), (2, 4), (3, 3), (10, 20)]
+    wrong = [(11, 219), (11, 30), (51, 1000), (3, 4), (6, 10)]
+    assert fine == [pair for pair in fine + wrong if not too_many(*pair)]
 
 
 def test_the_guard_sees_through_what_it_did_not_ask_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

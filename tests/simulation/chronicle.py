@@ -38,6 +38,8 @@ class Chronicle:
 
     crm: Any
     states: dict[str, list[State]] = field(default_factory=dict)
+    shown: dict[str, int] = field(default_factory=dict)
+    """The oldest state that was due when a record was last seen to be right; it never goes back behind it."""
 
     def begin(self) -> None:
         """Note what there is before anything happens."""
@@ -57,7 +59,8 @@ class Chronicle:
     def required(self, source_id: str, through: float | None, swept: float | None) -> int:
         """The oldest state that a warehouse may hold which claims to know all changes and all rows before an instant.
 
-        -1: it may know nothing of the record at all. A stamp that was set back hides earlier edits from a filter, too.
+        -1: it may know nothing of the record at all. A stamp that was set back hides earlier edits from a filter, too;
+        and so does a removal that only a sweep tells of, unless a run came between: then the edit was shown, and stays.
         """
         least = whole = -1
         for number, state in enumerate(self.states[source_id]):
@@ -65,8 +68,9 @@ class Chronicle:
                 whole = number
             if state.level == "run" and through is not None and state.since < through:
                 least = number
-            least = whole if state.level == "set back" else max(least, whole)
-        return least
+            hidden = state.level == "set back" or (state.level == "sweep" and state.row is None)
+            least = whole if hidden else max(least, whole)
+        return max(least, self.shown.get(source_id, -1)) if through is not None else least
 
     def owed(self, source_id: str, through: float) -> bool:
         """Whether a record was changed after an instant, so that the next run comes by it: it may have moved away."""

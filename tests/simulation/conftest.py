@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +48,7 @@ class Shed:
         process = self.start(*words)
         while process.poll() is None:
             self.readable()
+            time.sleep(0.1)  # looking all the time would cost as much as the run itself
         out, errors = process.communicate()
         return process.returncode, out + errors
 

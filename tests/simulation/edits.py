@@ -94,7 +94,8 @@ class Editor:
         ago = self.random.choice((5, 60, 110, 3000))
         stamp = self.world.at(self.world.passed) - timedelta(seconds=ago)
         self.crm.update(key, **fields(self.crm, self.random), **{STAMPS[self.crm.name]: stamp})
-        self.note(key, self.level(key) if ago < 120 else "set back")
+        ahead = max(0.0, self.crm.options.date_skew_seconds)  # the cursor, and what reads back from it, go by the Date
+        self.note(key, self.level(key) if ago + ahead < 120 else "set back")
 
     def future(self, key: Any) -> None:
         """An edit stamped far ahead of any clock."""

@@ -123,6 +123,7 @@ def _states(world: World, chronicle: Chronicle, ran: Ran) -> Iterator[str]:
         if not any(_is(row, state, name) for state in states[max(0, least) :]):
             wrong = min((differs(row, state, name) for state in states[max(0, least) :]), key=len)
             yield f"{source_id}: is no state since {least} of {len(states)} (through {through}, swept {swept}): {wrong}"
+        chronicle.shown[source_id] = max(least, chronicle.shown.get(source_id, -1))
 
 
 def _archived(state: State) -> bool:

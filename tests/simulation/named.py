@@ -32,6 +32,23 @@ NAMED: dict[str, Story] = {
     "a spool that could not be written was written once more, and that error hid the first": Story(
         156, "tactile", 23, options={"limit_cap": 4}, acts=[Act(full=("a file is made durable", 1))]
     ),
+    "a count that was off was taken for looked into although the run was killed before it read anything": Story(
+        115,
+        "administrate",
+        17,
+        options={"limit_cap": 5},
+        acts=[Act(), Act(before=["delete", "insert"], crash=("after a commit", 3))],
+    ),
+    "a count that was off was taken for looked into although the read that had to explain it failed": Story(
+        16,
+        "tactile",
+        19,
+        options={"limit_cap": 4, "era": "head"},
+        acts=[Act(during={1: ["burst"], 5: ["bring_back"]}, faults=[{"kind": "empty_page", "nth": 8, "count": 6}])],
+    ),
+    "a count that moved while everything was read was taken for looked into": Story(
+        86, "tactile", 8, options={"era": "head", "tie_seed": 1}, acts=[Act(during={4: ["insert", "bring_back"]})]
+    ),
 }
 
 # Rules that chance puts to the test too seldom: each story fails when its rule is taken out.
@@ -47,7 +64,11 @@ RULES: dict[str, Story] = {
         10,
         "administrate",
         10,
-        acts=[Act(), *(Act(before=["update", "insert"], crash=("after a commit", number)) for number in (3, 4))],
+        acts=[
+            Act(),
+            Act(before=["update", "insert"], crash=("after the slice was noted", 1)),  # edits that nothing has read,
+            Act(pause=900, crash=("after a commit", 3)),  # and a cursor that stands far behind them
+        ],
     ),
     "a run reads back behind its cursor: a transaction may become visible late": Story(
         15, "administrate", 10, acts=[Act(), Act(before=["late", "late", "late"]), Act(before=["late", "late"])]

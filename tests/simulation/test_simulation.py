@@ -12,8 +12,8 @@ from tests.simulation.story import story
 # A run that is ended as if it were killed leaves its files open, which a real one's system closes.
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 
-SEEDS = 200
-AT_A_TIME = 10
+SEEDS = 100
+AT_A_TIME = 5
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, AT_A_TIME))

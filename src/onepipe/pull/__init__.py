@@ -16,6 +16,7 @@ from onepipe.errors import (
     RateLimited,
     SourceError,
     Stopped,
+    Suspect,
 )
 from onepipe.pull import backfill
 from onepipe.pull.details import pay, roll
@@ -159,8 +160,9 @@ def _compare(job: Job, standing: Standing, piece: Slice, stated: int | None, exe
     elif piece.kind == "full" and piece.resumed and job.account.facts.order is None:
         job.say("this complete read was interrupted and its list may have shifted: only another one finds deletions")
     elif piece.kind == "full":
-        _after(job, lambda job: sweep(job, piece, standing.live))
-        _after(job, lambda job: Recount(job, standing).after_all(None if piece.resumed else stated))
+        broken = _after(job, lambda job: sweep(job, piece, standing.live))
+        if broken is None or isinstance(broken, Suspect):  # a sweep that broke off explains no count
+            _after(job, lambda job: Recount(job, standing).after_all(None if piece.resumed else stated))
     elif piece.kind == "change":
         recount = Recount(job, standing)
         if recount.differs_anew():
@@ -208,12 +210,14 @@ def _tombstones(job: Job, standing: Standing, merging: Merging) -> None:
     job.report.of(OPPORTUNITY).requests += account.http.requests - before
 
 
-def _after(job: Job, step: Callable[[Job], None]) -> None:
-    """A step whose failure leaves a loaded list loaded: the run is partial, and says what is missing."""
+def _after(job: Job, step: Callable[[Job], None]) -> SourceError | None:
+    """A step whose failure leaves a loaded list loaded: the run is partial, and says what is missing; the failure."""
     try:
         step(job)
     except SourceError as error:
         job.report.fall("partial", error)
+        return error
+    return None
 
 
 def _settle(job: Job) -> None:

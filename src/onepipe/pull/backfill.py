@@ -13,7 +13,7 @@ from uuid import uuid4
 from onepipe.errors import OnepipeError, RateLimited, Stopped, UsageError
 from onepipe.pull.cut import DAWN, Bound, counting, cut, widened
 from onepipe.pull.job import OPPORTUNITY, Job
-from onepipe.pull.recount import EXPLAINED
+from onepipe.pull.recount import looked_into
 from onepipe.pull.scan import server_time
 from onepipe.warehouse import books, coverage, pieces
 from onepipe.warehouse.books import Slice, Standing
@@ -200,14 +200,13 @@ def _settle(job: Job, hi: datetime | None, total: int, *, whole: bool, in_one_go
     with job.commit() as db:
         before = books.standing(db, job.name)
         pieces.drop(db, job.name)
-        books.trust(db, job.name, EXPLAINED)
         coverage.cover(db, job.name, source_count=total)
         if whole:
             through = max(filter(None, (hi, before.cursor)), default=None)
             coverage.cover(db, job.name, complete_through=through)
             job.report.of(OPPORTUNITY).complete_through = through
-        if whole and before.listed > total:  # no list shows them any more: closed, archived, or deleted meanwhile
-            books.distrust(db, job.name, EXPLAINED, job.account.now())
+        hidden = whole and before.listed > total  # no list shows them any more: closed, archived, or deleted meanwhile
+        looked_into(db, job, total - before.listed if hidden else 0, explained=hidden)
         if whole and before.cursor is None and in_one_go:
             coverage.cover(db, job.name, last_sweep_at=hi)
     if not whole:

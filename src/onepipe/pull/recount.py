@@ -12,8 +12,10 @@ from onepipe.pull.job import OPPORTUNITY, Job
 from onepipe.pull.sweep import suspect
 from onepipe.warehouse import books, coverage, verdicts
 from onepipe.warehouse.books import Standing
+from onepipe.warehouse.database import Database
 
 EXPLAINED = "count"
+LOOKED_INTO = "count off by "  # so many rows more (or -so many fewer) than are known, after everything was read
 
 
 class Recount:
@@ -26,15 +28,18 @@ class Recount:
     def differs_anew(self) -> bool:
         """Whether the count is off by another number of rows than when it was looked into."""
         off = self._off() if self.before.source_count is not None else 0
-        known = off == _off(self.before)
-        if off and known and EXPLAINED not in self.before.distrust:
-            self._fall()
-        if known:
+        if off and f"{LOOKED_INTO}{off}" in self.before.distrust:
+            if EXPLAINED not in self.before.distrust:
+                self._fall()
             return False
-        if not off:
-            return self._undecided() > 0  # what a sweep missed may be back, which only another one can tell
-        self.job.say(f"{self._words()}: everything is read to find out why")
-        return True
+        if off:
+            self.job.say(f"{self._words()}: everything is read to find out why")
+            return True
+        if not any(fact.startswith(LOOKED_INTO) for fact in self.before.distrust):
+            return False
+        with self.job.commit() as db:
+            looked_into(db, self.job, 0)
+        return self._undecided() > 0  # what a sweep missed may be back, which only another one can tell
 
     def after_all(self, stated: int | None) -> None:
         """After everything was read, in a list that `stated` so many rows."""
@@ -43,15 +48,14 @@ class Recount:
             return
         off = self._off()
         explained = off != 0 and self.standing.source_count == stated and not self._undecided()
+        settled = explained or off == _off(self.before)  # where it moved, the next run looks again
         with self.job.commit() as db:
-            books.trust(db, self.job.name, EXPLAINED)
-            if explained:
-                books.distrust(db, self.job.name, EXPLAINED, self.job.account.now())
-        if off and off == _off(self.before) and not explained:  # where it moved, the next run looks again
+            looked_into(db, self.job, off if settled else 0, explained=explained)
+        if off and settled and not explained:
             self._fall()
 
     def _keep_up(self) -> None:
-        """Note the count where a complete read moved what is known, so that a later difference shows as a new one."""
+        """Note the count anew where a complete read moved what is known, and both agree."""
         with self.job.warehouse.look() as db:
             now = books.standing(db, self.job.name)
         if _off(now) and (count := self._count()) == now.listed:
@@ -92,6 +96,17 @@ class Recount:
         """How many records that a sweep did not find wait for a decision."""
         with self.job.warehouse.look() as db:
             return len(verdicts.waiting(db, self.job.name))
+
+
+def looked_into(db: Database, job: Job, off: int, *, explained: bool = False) -> None:
+    """Write down by how many rows the count is off after everything was read, and whether that is explained."""
+    known = books.standing(db, job.name).distrust
+    for fact in (one for one in known if one == EXPLAINED or one.startswith(LOOKED_INTO)):
+        books.trust(db, job.name, fact)
+    if off:
+        books.distrust(db, job.name, f"{LOOKED_INTO}{off}", job.account.now())
+    if explained:
+        books.distrust(db, job.name, EXPLAINED, job.account.now())
 
 
 def _off(standing: Standing) -> int:

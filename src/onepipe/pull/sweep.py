@@ -90,16 +90,16 @@ def _absence(job: Job, piece: Slice, known: int) -> _Absence:
 def _judge(absence: _Absence) -> None:
     """Ask for what is missing and not decided. Raises _Doubt where the answer is not to be believed."""
     missing, known = absence.missing, absence.known
-    if missing and not absence.witnesses and (not absence.decided or _too_many(len(missing), known)):
+    if missing and not absence.witnesses and (not absence.decided or too_many(len(missing), known)):
         raise _Doubt(f"the list came back empty, where {known + len(absence.decided)} records are known")
-    many = _too_many(len(missing), known)
+    many = too_many(len(missing), known)
     if many:
         _ask(absence, missing[:SAMPLE])
         if not absence.answered and len(missing) > SAMPLE:
             raise _Doubt(f"{len(missing)} of {known} records are missing, and the first {SAMPLE} asked for are gone")
     _ask(absence, missing[SAMPLE if many else 0 : ASK_AT_MOST])
     likely = len(absence.refused) * len(missing) // max(len(absence.asked), 1)
-    if _too_many(likely, known):
+    if too_many(likely, known):
         about = "about " if len(missing) > len(absence.asked) else ""
         raise _Doubt(f"{about}{likely} of {known} records seem to be gone")
     if absence.refused and absence.job.account.sees_anew():
@@ -146,7 +146,8 @@ def _prove(absence: _Absence) -> None:
         absence.evidence = "absent"
 
 
-def _too_many(count: int, known: int) -> bool:
+def too_many(count: int, known: int) -> bool:
+    """Whether so many refusals among so many known records are no deletions, but a list or a credential gone wrong."""
     return (count > 10 and count > known * 0.05) or (known >= 4 and count > known / 2)
 
 
