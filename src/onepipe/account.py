@@ -19,6 +19,7 @@ from onepipe.decode.content import same_content
 from onepipe.errors import DiskTrouble
 from onepipe.http import Budget, Gate, Http
 from onepipe.mapping import Mapping, load_mapping
+from onepipe.model import Column
 from onepipe.quotas import duration, lasting
 from onepipe.transform import macros
 from onepipe.warehouse import books
@@ -169,6 +170,7 @@ def reading_of(config: Config, connection: Connection, mapping: Mapping, connect
         mapped_details=mapping.details,
         drifting=connector.facts.drifting,
         details=tuple(name for name in connector.facts.details if name in mapping.details) if asked else (),
+        typed=tuple(Column(name, one.type, "") for name, one in mapping.columns.items()),
     )
 
 
@@ -226,6 +228,19 @@ def mapping_path(config: Config, connection: Connection) -> Path:
     if connection.mapping is not None:
         return connection.mapping
     return registry.find("mappings", connection.connector, config.folder).path
+
+
+def mapping_at(path: Path, project: Path | None) -> Mapping:
+    """The mapping in a file, with what it extends: found beside config.yaml (in `project`), then among those shipped.
+
+    Raises ConfigError.
+    """
+    return load_mapping(path, partial(registry.named, "mappings", project=project))
+
+
+def mapping_of(config: Config, connection: Connection) -> Mapping:
+    """The mapping that a connection's file says by now. Raises ConfigError."""
+    return mapping_at(mapping_path(config, connection), config.folder)
 
 
 def applied_mapping(config: Config, connection: Connection, kept: tuple[str, str]) -> Mapping:

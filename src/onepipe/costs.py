@@ -11,11 +11,10 @@ from typing import Any
 
 import onepipe.pull.backfill as backfill
 from onepipe import registry
-from onepipe.account import Account, mapping_path, open_account
+from onepipe.account import Account, mapping_of, open_account
 from onepipe.config import Connection
 from onepipe.errors import OnepipeError, RateLimited, UsageError
 from onepipe.http import Budget
-from onepipe.mapping import load_mapping
 from onepipe.project import COMMIT_WAIT, Project
 from onepipe.pull import Options
 from onepipe.pull.cut import Part, counting, cut
@@ -34,7 +33,7 @@ def plan(project: Project, words: Sequence[str], options: Options) -> list[dict[
 
 
 def _planned(project: Project, connection: Connection, options: Options) -> dict[str, Any]:
-    mapping = load_mapping(mapping_path(project.config, connection))
+    mapping = mapping_of(project.config, connection)
     account = open_account(project.config, connection, mapping, quotas=project.control.quotas)
     began, parts, error = time.monotonic(), list[Part](), None
     with account.http:

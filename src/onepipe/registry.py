@@ -57,6 +57,11 @@ def find(folder: Folder, name: str, project: Path | None) -> Found:
     )
 
 
+def named(folder: Folder, name: str, project: Path | None) -> list[Path]:
+    """The files of all connectors or mappings called `name`, the one that `find` answers first."""
+    return [found.path for found in _candidates(folder, project) if found.name == name]
+
+
 def every(folder: Folder, project: Path | None) -> list[Found]:
     """All connectors or mappings that can be used, by name; each as `find` would answer it."""
     first: dict[str, Found] = {}

@@ -11,17 +11,29 @@ from threading import Event
 from typing import Any
 
 from onepipe import logs
-from onepipe.account import account_url, allowance, applied_mapping, mapping_path, open_account, open_connector, utc_now
-from onepipe.config import Connection
+from onepipe.account import (
+    account_url,
+    allowance,
+    applied_mapping,
+    closed_connector,
+    mapping_of,
+    mapping_path,
+    open_account,
+    open_connector,
+    reading_of,
+    utc_now,
+)
+from onepipe.config import Config, Connection
 from onepipe.costs import budgets, plan
-from onepipe.errors import DiskTrouble, OnepipeError
+from onepipe.errors import ConfigError, DiskTrouble, OnepipeError
 from onepipe.http import Budget
-from onepipe.mapping import Mapping, load_mapping
+from onepipe.mapping import Mapping
 from onepipe.project import Project
 from onepipe.publish import guard, publish, restore
 from onepipe.pull import Job, Options, pull, unforeseen
 from onepipe.report import ConnectionReport, RunReport, Watch, described
-from onepipe.warehouse import bindings, books
+from onepipe.warehouse import bindings, books, typed
+from onepipe.warehouse.database import Database
 
 __all__ = ["CheckReport", "Options", "Watch", "check", "plan", "publish_now", "sync"]
 
@@ -91,16 +103,19 @@ def _prepare(project: Project, chosen: Sequence[Connection], run_id: str, watch:
     restore(warehouse, config.warehouse, lambda text: watch.say("", text))
     guard(warehouse, config.warehouse)
     enabled = [one for one in chosen if one.enabled]
-    files = {one.name: load_mapping(mapping_path(config, one)) for one in enabled}
+    files = {one.name: mapping_of(config, one) for one in enabled}
     labels = {name: (json.dumps(one.labels), one.currency, one.enabled) for name, one in config.connections.items()}
     mappings = {}
+    if any(one.columns for one in files.values()):
+        warehouse.settle(run_id)
     with warehouse.commit(run_id) as db:
         for one in enabled:
             bindings.bind(db, one.name, one.connector, account_url(config, one), utc_now())
             kept = books.mapping(db, one.name)
             if kept is None:
-                text = mapping_path(config, one).read_text(encoding="utf-8")
-                books.keep_mapping(db, one.name, files[one.name].version, text, utc_now())
+                file = files[one.name]
+                _make_room(db, config, one, file)
+                books.keep_mapping(db, one.name, file.version, file.whole, utc_now())
             mappings[one.name] = applied_mapping(config, one, kept) if kept else files[one.name]
         books.describe(db, labels)
     for one in enabled:
@@ -111,6 +126,16 @@ def _prepare(project: Project, chosen: Sequence[Connection], run_id: str, watch:
                 f"`onepipe mapping apply {one.name}`",
             )
     return mappings
+
+
+def _make_room(db: Database, config: Config, connection: Connection, mapping: Mapping) -> None:
+    """Add the columns of a mapping that is used for the first time. Raises ConfigError."""
+    reading = reading_of(config, connection, mapping, closed_connector(config, connection))
+    if against := typed.fit(db, reading):
+        raise ConfigError(
+            f"the mapping of {connection.name} cannot be used: {'; '.join(against)}; nothing was read or changed",
+            "give that column another name in one of the mappings",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +207,7 @@ def check(project: Project, words: Sequence[str] = ()) -> list[CheckReport]:
     chosen = [one for one in project.choose(words) if one.enabled]
     guard(project.warehouse, project.config.warehouse)
     for one in chosen:
-        load_mapping(mapping_path(project.config, one))
+        mapping_of(project.config, one)
     with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
         return list(pool.map(lambda one: _check(project, one), chosen))
 

@@ -8,7 +8,7 @@ faults.
 import difflib
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,13 +42,22 @@ for _name, _pattern, _first in _CORE:
 
 @dataclass(frozen=True)
 class Marks:
-    """Where each key and value of one file stands, the text of each scalar, and what was wrong with the YAML itself."""
+    """Where each key and value of one file stands, the text of each scalar, and what was wrong with the YAML itself.
+
+    `files` names the file of each place that stands in another one; `text` is the whole of it.
+    """
 
     file: Path
+    text: str = ""
     keys: dict[Place, tuple[int, int]] = field(default_factory=dict)
     values: dict[Place, tuple[int, int]] = field(default_factory=dict)
     texts: dict[Place, str] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
+    files: dict[Place, Path] = field(default_factory=dict)
+
+    def saying(self, text: str) -> "Marks":
+        """The same marks of another text."""
+        return replace(self, text=text)
 
     def fault(self, place: Sequence[str | int], message: str, *, key: bool = False) -> Fault:
         """A fault at the value (or the key) of `place`; where that is not in the file, at the nearest one above it."""
@@ -57,7 +66,7 @@ class Marks:
             found = self.keys.get(whole[:end]) if key or end < len(whole) else None
             found = found or self.values.get(whole[:end])
             if found:
-                return Fault(self.file, *found, dotted(whole), message)
+                return Fault(self.files.get(whole[:end], self.file), *found, dotted(whole), message)
         return Fault(self.file, 1, 1, dotted(whole), message)
 
 
@@ -73,7 +82,7 @@ def load(path: Path) -> tuple[Any, Marks]:
         raise ConfigError(f"There is no file {path}.") from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read: {error}.") from error
-    marks = Marks(path)
+    marks = Marks(path, text)
     try:
         node = yaml.compose(text, Loader=_CoreLoader)
     except yaml.YAMLError as error:

@@ -85,3 +85,50 @@ def test_apply_reads_everything_again_without_a_request(edited: Place, crms: San
     assert [{"same": True}] == edited.run("sql", "SELECT bool_and(type = trim(name)) AS same FROM deals", "--json").json
     assert before == len(crms["administrate"].log)
     assert "nothing to do" in edited.run("mapping", "apply").out
+
+
+def test_plan_shows_what_would_change_and_changes_nothing(edited: Place) -> None:
+    """Columns, rows and values for people, the same as one document for programs; then apply still has it all to do."""
+    told = edited.run("mapping", "plan")
+    assert (0, True) == (told.code, "Nothing was changed." in told.out), told.err
+    (line,) = [line for line in told.out.splitlines() if line.split()[:2] == ["type", "12"]]
+    assert ["type", "12", "12"] == line.split(), "rows, and values that appear"
+    (found,) = edited.run("mapping", "plan", "administrate", "--json").json["plans"]
+    assert ("administrate", 12, ["type"], 4, []) == (
+        found["connection"],
+        found["versions"],
+        [one["column"] for one in found["columns"]],
+        len(found["month_ends"]),
+        found["refused"],
+    )
+    assert 12 == edited.run("mapping", "apply", "--yes", "--json").json["applied"][0]["versions"]
+    assert "nothing to do" in edited.run("mapping", "plan").out
+    assert {"plans": []} == edited.run("mapping", "plan", "--json").json
+
+
+def test_apply_refuses_what_would_empty_a_column(edited: Place) -> None:
+    """With the figures and exit code 2; --force does it."""
+    file = edited.folder / "mappings" / "administrate.yaml"
+    file.write_text("extends: administrate\nfields:\n  name:\n")
+    told = edited.run("mapping", "apply", "--yes")
+    assert 2 == told.code
+    assert "name would be empty: all of its values (12 in current rows) would be gone" in told.err
+    assert "--force" in told.err
+    assert "It would be refused: name would be empty" in edited.run("mapping", "plan").err
+    (refused,) = edited.run("mapping", "apply", "--yes", "--json").json["refused"]
+    assert ("administrate", 1) == (refused["connection"], len(refused["reasons"]))
+    assert [{"n": 12}] == edited.run("sql", "SELECT count(name) AS n FROM opportunities", "--json").json
+    assert 0 == edited.run("mapping", "apply", "--yes", "--force").code
+    assert [{"n": 0}] == edited.run("sql", "SELECT count(name) AS n FROM opportunities", "--json").json
+
+
+def test_check_and_show_follow_extends(place: Place) -> None:
+    """As the project does it: beside config.yaml, then among those shipped."""
+    (place.folder / "mappings").mkdir()
+    file = place.folder / "mappings" / "capsule.yaml"
+    file.write_text("extends: capsule\nfields:\n  type: {from: kind, write: false}\n")
+    assert 0 == place.run("mapping", "check", str(file)).code
+    assert "kind" in place.run("mapping", "show", "capsule").out
+    file.write_text("extends: capsul\n")
+    told = place.run("mapping", "check")
+    assert (2, True) == (told.code, f"{file}:1:10: extends: there is no mapping called so" in told.out)

@@ -12,6 +12,7 @@ Schema = dict[str, Any]
 
 TEXTS: Schema = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
 WORDS: Schema = {"type": ["string", "number", "boolean", "array"]}
+NAME = "^[a-z][a-z0-9_]{0,59}$"
 PATH = "Where it stands in what the CRM sends: step.name, tags[], @detail[].name"
 
 
@@ -36,11 +37,14 @@ def schema(what: Annotated[Subject, typer.Argument(metavar="config|mapping", sho
 
 def mapping() -> Schema:
     """A mapping file. What only the whole file can tell (that there is a way back, say) `mapping check` finds."""
-    from onepipe.mapping import MAPPING_KEYS, STAGE_TYPES, TYPES
+    from onepipe.mapping import COLUMN_KEYS, FIELD_KEYS, MAPPING_KEYS, STAGE_TYPES, TYPES
     from onepipe.model import MAPPED, STAGE
 
     meanings = {column.name: column.meaning for column in (*STAGE, *MAPPED)}
+    columns = {"type": "object", "patternProperties": {NAME: {"$ref": "#/$defs/column"}}, "additionalProperties": False}
     parts: Schema = {
+        "extends": {"type": "string", "description": "A mapping from which all is taken that is not stated here"},
+        "columns": columns | {"description": "Columns of your own, after all others: arr becomes x_arr"},
         "key": {"type": "string", "description": "The path of the CRM's id, such as id"},
         "fields": _fields(TYPES, meanings),
         "stages": _closed(
@@ -54,8 +58,9 @@ def mapping() -> Schema:
         ),
         "examples": {"type": "array", "items": _example(), "description": "Records, and what must be read from them"},
     }
-    whole = _closed({key: parts[key] for key in MAPPING_KEYS}, "key", "fields")
-    return whole | {"title": "onepipe mapping", "$defs": {"field": _field()}}
+    whole = _closed({key: parts[key] for key in MAPPING_KEYS})
+    whole |= {"anyOf": [{"required": ["extends"]}, {"required": ["key", "fields"]}]}
+    return whole | {"title": "onepipe mapping", "$defs": {"field": _field(FIELD_KEYS), "column": _field(COLUMN_KEYS)}}
 
 
 def _fields(types: dict[str, str], meanings: dict[str, str]) -> Schema:
@@ -67,8 +72,7 @@ def _fields(types: dict[str, str], meanings: dict[str, str]) -> Schema:
     return _closed(columns)
 
 
-def _field() -> Schema:
-    from onepipe.mapping import FIELD_KEYS
+def _field(allowed: tuple[str, ...]) -> Schema:
     from onepipe.transform import TRANSFORMS
 
     keys: Schema = {
@@ -88,8 +92,9 @@ def _field() -> Schema:
         "to": {"type": "string", "description": "Where it is written, if not where it is read"},
         "write": {"type": "boolean", "description": "false: never written back"},
     }
-    long = _closed({key: keys[key] for key in FIELD_KEYS})
-    return {"anyOf": [TEXTS | {"description": PATH}, long]}
+    long = _closed({key: keys[key] for key in allowed})
+    short = {"anyOf": [*TEXTS["anyOf"], {"type": "null"}], "description": PATH}  # null takes out what is extended
+    return {"anyOf": [short, long]}
 
 
 def _example() -> Schema:

@@ -7,7 +7,7 @@ from typing import Any
 from onepipe.compile.query import select
 from onepipe.decode import long_numbers_quoted
 from onepipe.errors import Fault
-from onepipe.mapping import STAGE_TYPES, TYPES, Example, Mapping
+from onepipe.mapping import STAGE_TYPES, Example, Mapping
 from onepipe.transform import macros
 
 Run = Callable[[str, dict[str, Any] | list[Any] | None], list[tuple[Any, ...]]]
@@ -27,14 +27,14 @@ def check_examples(mapping: Mapping, run: Run) -> list[Fault]:
 
 def _check(mapping: Mapping, example: Example, run: Run) -> list[Fault]:
     _prepare(mapping, example, run)
-    names = ", ".join(_as_text(name) for name in example.out)
+    names = ", ".join(_as_text(mapping, name) for name in example.out)
     fields = "list_transform(problems, lambda problem: problem.field)"
     row = run(f"SELECT {fields}, {names or 'NULL'} FROM ({select(mapping)})", _GIVEN | example.settings)[0]
     faults = []
     for name, read in zip(example.out, row[1:], strict=False):
         place = (*example.place, "out", name)
         wanted = _wanted(mapping, example, name, run)
-        if wanted != (json.loads(read) if read is not None and _is_json(name) else read):
+        if wanted != (json.loads(read) if read is not None and _is_json(mapping, name) else read):
             faults.append(mapping.marks.fault(place, f"expected {_shown(wanted)}, read {_shown(read)}"))
     if sorted(row[0]) != sorted(example.problems):
         message = f"expected problems with {_listed(example.problems)}, found them with {_listed(row[0])}"
@@ -58,21 +58,21 @@ def _prepare(mapping: Mapping, example: Example, run: Run) -> None:
 
 def _wanted(mapping: Mapping, example: Example, name: str, run: Run) -> Any:
     """What an example expects, in the form a column is fetched in; numbers exactly as they are written."""
-    if example.out[name] is None or _is_json(name):
+    if example.out[name] is None or _is_json(mapping, name):
         return example.out[name]
     text = mapping.marks.texts.get((*example.place, "out", name), str(example.out[name]))
     try:
-        return run(f"SELECT CAST(CAST(? AS {TYPES[name]}) AS VARCHAR)", [text])[0][0]
+        return run(f"SELECT CAST(CAST(? AS {mapping.types[name]}) AS VARCHAR)", [text])[0][0]
     except Exception as error:  # the driver's own error classes are known to one room only
         return f"{text} ({str(error).splitlines()[0]})"
 
 
-def _is_json(name: str) -> bool:
-    return TYPES.get(name, "JSON") in ("JSON", "VARCHAR[]")
+def _is_json(mapping: Mapping, name: str) -> bool:
+    return mapping.types.get(name, "JSON") in ("JSON", "VARCHAR[]")
 
 
-def _as_text(name: str) -> str:
-    return f'to_json("{name}")::VARCHAR' if _is_json(name) else f'"{name}"::VARCHAR'
+def _as_text(mapping: Mapping, name: str) -> str:
+    return f'to_json("{name}")::VARCHAR' if _is_json(mapping, name) else f'"{name}"::VARCHAR'
 
 
 def _shown(value: Any) -> str:

@@ -10,12 +10,19 @@ class Lines:
     """The lines for the fields of a mapping (or of its stages, where nobody looks for problems).
 
     `crm` and `up` are the shapes of the record and of the record around it; `odd` names what stands where an object
-    belongs, `text` what was sent, `read` what it means.
+    belongs, `text` what was sent (as the struct `sent`), `read` what it means.
     """
 
-    def __init__(self, fields: Iterable[MappedField], sources: Iterable[Source], for_stages: bool = False) -> None:
+    def __init__(
+        self,
+        fields: Iterable[MappedField],
+        sources: Iterable[Source],
+        *,
+        for_stages: bool = False,
+        sent: str = "sent",
+    ) -> None:
         every = list(sources)
-        self.for_stages = for_stages
+        self.for_stages, self.sent = for_stages, sent
         self.crm = tree((source.steps, "VARCHAR") for source in every if source.root == "")
         self.up = tree((source.steps, "VARCHAR") for source in every if source.root == "^")
         self.fields = [one for one in fields if one.sources or one.default is not None]
@@ -27,9 +34,9 @@ class Lines:
         """The line of `problems` for a field."""
         words = [word for theirs in (one.values or {}).values() for word in theirs]
         reason = f"not one of {', '.join(words)}" if words else one.transform.reason
-        value = f"sent.{one.name}"
+        value = f"{self.sent}.{one.name}"
         if one.transform.present:
-            value = f"{one.transform.macro}_sent({', '.join([value, *_others(one)])})"
+            value = f"{one.transform.macro}_sent({', '.join([value, *self._others(one)])})"
         return f"unread('{one.name}', {value}, {name(one.name)}, {literal(reason)})"
 
     def _text(self, one: MappedField) -> list[tuple[str, str]]:
@@ -52,18 +59,22 @@ class Lines:
         return sql
 
     def _read(self, one: MappedField) -> str:
-        value = f"sent.{one.name}"
+        value = f"{self.sent}.{one.name}"
         paths = [json_path(source.steps) for source in one.sources if source.root == "" and not source.is_list]
         any_word = one.values is None or any("*" in theirs for theirs in one.values.values())
         if one.transform.plain and any_word and paths and not self.for_stages:  # no object is a word of a table
             value = f"no_object({value}, payload, [{listed(paths)}])"
         if one.transform.takes == "texts":
             value = _items(one.sources[0], value)
-        sql = value if one.transform.sql == "x" else f"{one.transform.macro}({', '.join([value, *_others(one)])})"
+        sql = value if one.transform.sql == "x" else f"{one.transform.macro}({', '.join([value, *self._others(one)])})"
         if one.values is not None:
             sql = _table(one.values, sql)
         guards = [f"{_odd(steps)} IS NULL" for steps in self._parents(one.sources)]
         return f"CASE WHEN {' AND '.join(guards)} THEN {sql} END" if guards else sql
+
+    def _others(self, one: MappedField) -> list[str]:
+        zone = "$timezone" if one.zone is None else literal(one.zone)
+        return [zone if label == "zone" else f"{self.sent}.{one.name}_{label}" for label in one.transform.inputs[1:]]
 
     def _parents(self, sources: Iterable[Source]) -> list[tuple[str, ...]]:
         """The objects that must stand above values of the record; of reference records nobody asks."""
@@ -75,6 +86,9 @@ def leaf(source: Source) -> str:
     """SQL: what stands at a path, as text; of a list or an object its JSON text."""
     if source.root == "@":
         return name(f"detail_{source.steps[0]}")
+    if source.root == "custom":
+        pointer = "/" + source.steps[0].replace("~", "~0").replace("/", "~1")
+        return f"json_extract_string(custom, {literal(pointer)})"
     if source.text == "$position":
         return "item"
     return dotted("up" if source.root == "^" else "crm", source.steps)
@@ -82,11 +96,6 @@ def leaf(source: Source) -> str:
 
 def _inputs(one: MappedField) -> list[str]:
     return [label for label in one.transform.inputs if label != "zone"]
-
-
-def _others(one: MappedField) -> list[str]:
-    zone = "$timezone" if one.zone is None else literal(one.zone)
-    return [zone if label == "zone" else f"sent.{one.name}_{label}" for label in one.transform.inputs[1:]]
 
 
 def _sent(one: MappedField, source: Source) -> str:

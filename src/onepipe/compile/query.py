@@ -23,10 +23,14 @@ from onepipe.transform import macros
 def select(mapping: Mapping) -> str:
     """SQL from `source` (source_id, payload, detail_NAME ...) to source_id, every mapped column, closed_day, problems.
 
-    Named parameters: $connection, $currency, $base_url, $timezone; all four are always named. Reads `stages`.
+    The mapping's own columns stand before `problems`. Named parameters: $connection, $currency, $base_url, $timezone;
+    all four are always named. Reads `stages`.
     """
-    lines = Lines(mapping.fields.values(), mapping.sources())
+    late = [one for one in mapping.columns.values() if any(source.root == "custom" for source in one.read())]
+    early = [one for one in (*mapping.fields.values(), *mapping.columns.values()) if one not in late]
+    lines, more = Lines(early, mapping.sources()), Lines(late, (), sent="told")
     results = [_result(column, mapping) for column in (*MAPPED, Column(OWN_DAY, "DATE", ""))]
+    results += [name(column) for column in mapping.columns]
     return f"""WITH given AS (  -- what a run gives; named here so that all four always are
     SELECT $connection::VARCHAR AS connection, $currency::VARCHAR AS currency, $base_url::VARCHAR AS base_url,
         $timezone::VARCHAR AS timezone
@@ -46,14 +50,14 @@ read AS (  -- one line a field; what cannot be read exactly is NULL
     SELECT *,
         {_lines(lines.read)}
     FROM text
-)
+){_later(more)}
 SELECT source_id,
     {_lines(results, 4)},
     list_filter([
         unread('payload', CASE WHEN crm IS NULL THEN payload END, NULL, 'not a JSON object'),
-        {_lines(_problems(mapping, lines))}
+        {_lines([*_problems(mapping, lines), *(more.unread(one) for one in late)])}
     ], lambda problem: problem IS NOT NULL) AS problems
-FROM read{"".join(_joins(mapping.fields.values()))}
+FROM {"typed" if late else "read"}{"".join(_joins(mapping.fields.values()))}
 """
 
 
@@ -101,7 +105,24 @@ def _lines(lines: Iterable[str], indent: int = 8) -> str:
 
 
 def _sent(lines: Lines) -> str:
-    return f"{{\n            {_lines(lines.text, 12)}\n        }} AS sent"
+    return f"{{\n            {_lines(lines.text, 12)}\n        }} AS {lines.sent}"
+
+
+def _later(lines: Lines) -> str:
+    """The steps for columns that read keys of the column custom, which has to be read before them."""
+    if not lines.fields:
+        return ""
+    return f""",
+told AS (  -- keys of the column custom, one line a column
+    SELECT *,
+        {_sent(lines)}
+    FROM read
+),
+typed AS (
+    SELECT *,
+        {_lines(lines.read)}
+    FROM told
+)"""
 
 
 def _problems(mapping: Mapping, lines: Lines) -> list[str]:

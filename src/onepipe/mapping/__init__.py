@@ -4,8 +4,9 @@
 all mistakes are reported at once with file, line and column.
 """
 
-from onepipe.mapping.field import FIELD_KEYS
+from onepipe.mapping.field import COLUMN_KEYS, FIELD_KEYS
 from onepipe.mapping.form import (
+    EXTRA,
     OWN_DAY,
     STAGE_TYPES,
     TYPES,
@@ -19,7 +20,9 @@ from onepipe.mapping.form import (
 from onepipe.mapping.load import EXAMPLE_KEYS, MAPPING_KEYS, STAGES_KEYS, load_mapping
 
 __all__ = [
+    "COLUMN_KEYS",
     "EXAMPLE_KEYS",
+    "EXTRA",
     "FIELD_KEYS",
     "MAPPING_KEYS",
     "OWN_DAY",

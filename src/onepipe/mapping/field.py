@@ -12,6 +12,7 @@ from onepipe.transform import TRANSFORMS, Transform
 from onepipe.yamlmarks import Place, did_you_mean
 
 FIELD_KEYS = ("from", "as", "values", "default", "unless", "lookup", "by", "template", "zone", "to", "write")
+COLUMN_KEYS = ("from", "as", "values", "default", "unless", "zone")  # of a column of the mapping's own; it is only read
 _NEVER_WRITTEN = ("url", "created_at", "updated_at", OWN_DAY)
 _READING = ("as", "values", "default", "unless", "zone")  # keys that say how `from` is read
 _LOOKED_UP_BY = ("stage_id", "stage", "pipeline_id", "pipeline")
@@ -21,12 +22,12 @@ _POSITION = "$position"
 
 
 class FieldReader(Reader):
-    """Reads fields; in `stages` they are never written."""
+    """Reads fields; in `stages` and `columns` they are never written."""
 
     def field(self, name: str, type_: str, data: Any, place: Place) -> MappedField:
         """A field in its short form (a path) or in its long one (keys)."""
-        short = not isinstance(data, dict)
-        data = self.block({"from": data} if short and data is not None else data, place, FIELD_KEYS)
+        short, keys = not isinstance(data, dict), COLUMN_KEYS if place[0] == "columns" else FIELD_KEYS
+        data = self.block({"from": data} if short and data is not None else data, place, keys)
 
         def at(key: str) -> Place:
             return place if short else (*place, key)
@@ -45,12 +46,19 @@ class FieldReader(Reader):
             template=self._template(data["template"], at("template")) if "template" in data else None,
             zone=self._zone(data["zone"], at("zone")) if "zone" in data else None,
         )
-        return made if place[0] == "stages" else self._with_way_back(made, data, place, at)
+        return made if place[0] in ("stages", "columns") else self._with_way_back(made, data, place, at)
+
+    def column(self, name: str, data: Any, place: Place) -> MappedField:
+        """A column of the mapping's own; its transform decides its type, text where none is named."""
+        word = data.get("as", "text") if isinstance(data, dict) else "text"
+        transform = TRANSFORMS.get(str(word), TRANSFORMS["text"])
+        return self.field(name, transform.type, data, place)
 
     def _one_way(self, data: dict[str, Any], place: Place) -> None:
         ways = [key for key in ("from", "lookup", "template") if key in data]
         if not ways and "default" not in data:
-            self.fault(place, "says nothing to read: give from, lookup, template or default")
+            known = "from" if place[0] == "columns" else "from, lookup, template"
+            self.fault(place, f"says nothing to read: give {known} or default")
         if len(ways) > 1:
             self.fault(place, f"{' and '.join(ways)} exclude each other")
         if ways and ways[0] != "from":

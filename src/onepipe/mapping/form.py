@@ -11,6 +11,7 @@ from onepipe.model import MAPPED, STAGE
 from onepipe.transform import Transform
 from onepipe.yamlmarks import Marks, Place
 
+EXTRA = "x_"  # how the names of a mapping's own columns begin
 OWN_DAY = "closed_day"  # the CRM's own closing day; becomes closed_on with evidence `crm`
 TYPES = {column.name: column.type for column in MAPPED} | {OWN_DAY: "DATE"}
 STAGE_TYPES = {column.name: column.type for column in STAGE if column.name != "connection"}
@@ -26,7 +27,8 @@ class Source:
     """Where a value stands in what the CRM sent: `step.stage.status`, `tags[]`, `@tag[].name`, `^.id`, `$position`.
 
     `root` is "" for the record, "^" for the record around the one unnested, "@" for a detail, "$" for what unnesting
-    gives. A list is read whole, in the order sent or by the field `order`; `item` is the key read of each element.
+    gives, "custom" (in `columns`) for a key of the column custom, which may hold dots. A list is read whole, in the
+    order sent or by the field `order`; `item` is the key read of each element.
     """
 
     text: str
@@ -93,14 +95,20 @@ class Mapping:
     name: str
     key: Source
     fields: dict[str, MappedField]
+    columns: dict[str, MappedField]  # columns beyond the canonical ones, by the name they have there: x_arr
     stages: StageRules | None
     examples: list[Example]
     marks: Marks = field(repr=False)
     text: str = field(repr=False)  # what the version is made of
 
+    @property
+    def whole(self) -> str:
+        """YAML that says all of it by itself: the file as it is, or one that holds what the file extends, too."""
+        return self.marks.text
+
     @cached_property
     def version(self) -> str:
-        """A short hash of what the file says; comments, order of keys and examples do not count."""
+        """A short hash of what it says, with what it extends; comments, order of keys and examples do not count."""
         return hashlib.sha256(self.text.encode()).hexdigest()[:12]
 
     @property
@@ -113,10 +121,15 @@ class Mapping:
         """Resource -> how its records become `stages`."""
         return {self.stages.resource: self.stages} if self.stages else {}
 
+    @property
+    def types(self) -> dict[str, str]:
+        """The type of each column that this mapping may fill, by name."""
+        return TYPES | {name: one.type for name, one in self.columns.items()}
+
     def sources(self) -> Iterator[Source]:
-        """Every path that the key and the fields read."""
+        """Every path that the key, the fields and the columns read."""
         yield self.key
-        for one in self.fields.values():
+        for one in (*self.fields.values(), *self.columns.values()):
             yield from one.read()
 
 

@@ -1,26 +1,32 @@
 """Reads a whole mapping file and proves it."""
 
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import onepipe.mapping.inherit as inherit
 from onepipe import yamlmarks
 from onepipe.mapping.field import FieldReader
-from onepipe.mapping.form import STAGE_TYPES, TYPES, Example, MappedField, Mapping, Source, StageRules
+from onepipe.mapping.form import EXTRA, STAGE_TYPES, TYPES, Example, MappedField, Mapping, Source, StageRules
+from onepipe.mapping.inherit import Resolve
 from onepipe.yamlmarks import Place, did_you_mean
 
-MAPPING_KEYS = ("key", "fields", "stages", "examples")
+MAPPING_KEYS = ("extends", "key", "fields", "columns", "stages", "examples")
 STAGES_KEYS = ("resource", "each", "fields")
 EXAMPLE_KEYS = ("in", "details", "stages", "settings", "out", "problems")
 _SETTINGS = ("currency", "base_url", "timezone")
+_COLUMN = re.compile(r"[a-z][a-z0-9_]{0,59}")
 _NOT_MAPPED = ("extra",)  # made of what no field reads
 
 
-def load_mapping(path: Path, resolve: Callable[[str], Path] | None = None) -> Mapping:
-    """Read and prove a mapping file. Raises ConfigError with every fault. `resolve` will find what `extends` names."""
-    del resolve
-    data, marks = yamlmarks.load(path)
+def load_mapping(path: Path, resolve: Resolve | None = None) -> Mapping:
+    """Read and prove a mapping file. Raises ConfigError with every fault.
+
+    `resolve` finds the files that `extends` may mean by a name, the first one to be used; none by default.
+    """
+    data, marks = inherit.load(path, resolve or (lambda _: ()))
     mapping = _Loader(marks).mapping(path.stem, data)
     yamlmarks.refuse(marks.faults)
     return mapping
@@ -36,12 +42,19 @@ class _Loader(FieldReader):
             name=name,
             key=key or Source("id", "", ("id",)),
             fields=self._fields(data.get("fields"), ("fields",), TYPES),
+            columns=(columns := self._columns(data.get("columns"))),
             stages=self._stages(data["stages"]) if "stages" in data else None,
-            examples=[self._example(one, n) for n, one in enumerate(self.items(data.get("examples"), ("examples",)))],
+            examples=[
+                self._example(one, n, columns) for n, one in enumerate(self.items(data.get("examples"), ("examples",)))
+            ],
             marks=self.marks,
-            text=json.dumps({part: data.get(part) for part in ("key", "fields", "stages")}, sort_keys=True),
+            text=json.dumps(
+                {part: data.get(part) for part in ("key", "fields", "stages", *(["columns"] if columns else []))},
+                sort_keys=True,
+            ),
         )
         self._lookups_lead_somewhere(mapping)
+        self._custom_is_there(mapping)
         self._one_shape(mapping)
         return mapping
 
@@ -55,6 +68,16 @@ class _Loader(FieldReader):
             else:
                 fields[name] = self.field(name, types[name], one, (*place, name))
         return fields
+
+    def _columns(self, data: Any) -> dict[str, MappedField]:
+        columns, place = {}, ("columns",)
+        for name, one in self.block(data, place).items():
+            if _COLUMN.fullmatch(name):
+                columns[EXTRA + name] = self.column(EXTRA + name, one, (*place, name))
+            else:
+                message = f"{name!r} is no name of a column; one is made of a-z, 0-9 and _, such as arr"
+                self.fault((*place, name), message, key=True)
+        return columns
 
     def _stages(self, data: Any) -> StageRules:
         place: Place = ("stages",)
@@ -75,7 +98,7 @@ class _Loader(FieldReader):
             self.fault(("stages", "each"), "is a plain path of the reference record, such as stages")
         return each
 
-    def _example(self, data: Any, n: int) -> Example:
+    def _example(self, data: Any, n: int, columns: Iterable[str]) -> Example:
         place: Place = ("examples", n)
         data = self.block(data, place, EXAMPLE_KEYS)
         self.needs(data, place, "in", "out")
@@ -89,7 +112,7 @@ class _Loader(FieldReader):
             details=self.block(data.get("details"), (*place, "details")),
             stages=[self.block(one, (*place, "stages", at), STAGE_TYPES) for at, one in enumerate(stages)],
             settings={name: self.word((*place, "settings", name)) for name in settings},
-            out=self.block(data.get("out"), (*place, "out"), (*TYPES, "extra")),
+            out=self.block(data.get("out"), (*place, "out"), (*TYPES, "extra", *columns)),
             problems=[str(one) for one in self.items(data.get("problems"), (*place, "problems"))],
         )
 
@@ -98,6 +121,12 @@ class _Loader(FieldReader):
             for by in one.lookup:
                 if by not in mapping.fields or mapping.fields[by].lookup:
                     self.fault(("fields", name, "by"), f"{by} is read from no path, so nothing is found by it")
+
+    def _custom_is_there(self, mapping: Mapping) -> None:
+        for name, one in mapping.columns.items():
+            if "custom" not in mapping.fields and any(source.root == "custom" for source in one.read()):
+                place = ("columns", name.removeprefix(EXTRA))
+                self.fault(place, "reads the column custom, which this mapping does not fill")
 
     def _one_shape(self, mapping: Mapping) -> None:
         """A key of the record is a value or an object, and in one spelling: a struct of DuckDB's is like that."""

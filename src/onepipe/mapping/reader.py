@@ -60,6 +60,8 @@ class Reader:
 
     def source(self, data: Any, place: Place) -> Source | None:
         """`data` if it is a path, and one that has a meaning here."""
+        if place[0] == "columns" and isinstance(data, str) and data.startswith("custom.") and data != "custom.":
+            return Source(data, "custom", (data.removeprefix("custom."),))
         source = parse_source(data) if isinstance(data, str) else None
         if source is None:
             self.fault(

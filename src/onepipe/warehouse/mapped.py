@@ -28,6 +28,12 @@ def uses(db: Database) -> dict[str, list[Use]]:
     return {name: list(_uses(_loaded(text))) for name, text in db.run("SELECT connection, text FROM store.mappings")}
 
 
+def columns(db: Database) -> dict[str, list[str]]:
+    """For each connection the columns of its own that its applied mapping has: x_arr."""
+    texts = db.run("SELECT connection, text FROM store.mappings WHERE contains(text, 'columns')")
+    return {name: list(_loaded(text).columns) for name, text in texts}
+
+
 def reading(known: Sequence[Use], resource: str, steps: tuple[str, ...]) -> list[Use]:
     """Those of `known` that read a field, something in it, or all that it belongs to; each column once."""
     found = {
@@ -48,9 +54,10 @@ def _loaded(text: str) -> Mapping:
 
 def _uses(mapping: Mapping) -> Iterator[Use]:
     yield Use("source_id", RECORD, mapping.key.steps, False, True)
-    for name, one in mapping.fields.items():
+    for name, one in (mapping.fields | mapping.columns).items():
         for source in one.read():
-            yield _use(name, one, source, RECORD, ())
+            if source.root != "custom":  # a key of the column custom, which is told of itself
+                yield _use(name, one, source, RECORD, ())
     for resource, rules in mapping.reference.items():
         for name, one in rules.fields.items():
             for source in one.sources:

@@ -5,6 +5,7 @@ version derives from the one before it comes out the same way.
 """
 
 from onepipe.warehouse.database import Database
+from onepipe.warehouse.layout import typed
 from onepipe.warehouse.schema import KEPT, literal, quoted
 from onepipe.warehouse.versions import Payloads, Reading, compose, composing, keep_stages, read
 
@@ -13,13 +14,25 @@ FOREVER = 2**62
 
 def rebuild(db: Database, reading: Reading) -> int:
     """Rebuild one connection's rows, history, stages and problems; how many versions were read."""
+    versions = reread(db, reading)
+    replace(db, reading)
+    return versions
+
+
+def reread(db: Database, reading: Reading) -> int:
+    """Read every version of a connection again; how many there are. `stages` are taken over, rows not yet.
+
+    `versions` holds the rows as they are, `rebuilt` what they become, both with valid_to; `unread` what could not be
+    read. `replace` puts them in place.
+    """
     connection = {"connection": reading.connection}
-    names = ", ".join(quoted(column.name) for column in KEPT)
+    names = _names(db)
     for resource in reading.stages:
         _stages(db, reading, resource)
     db.run(
         f"""CREATE OR REPLACE TEMP TABLE versions AS
-        SELECT *, lead(seq, 1, {FOREVER}) OVER (PARTITION BY source_id ORDER BY version) AS until
+        SELECT *, lead(seq, 1, {FOREVER}) OVER (PARTITION BY source_id ORDER BY version) AS until,
+               lead(valid_from) OVER (PARTITION BY source_id ORDER BY version) AS valid_to
         FROM (SELECT {names} FROM store.closed WHERE connection = $connection
               UNION ALL SELECT {names} FROM store.current WHERE connection = $connection)""",
         connection,
@@ -32,16 +45,26 @@ def rebuild(db: Database, reading: Reading) -> int:
     newest = db.one("SELECT max(version) FROM versions") or 0
     for version in range(1, newest + 1):
         _one_version(db, reading, version)
-    for table in ("current", "closed"):
-        db.run(f"DELETE FROM store.{table} WHERE connection = $connection", connection)
     lead = "lead(valid_from) OVER (PARTITION BY source_id ORDER BY version)"
     db.run(f"CREATE OR REPLACE TEMP TABLE rebuilt AS SELECT *, {lead} AS valid_to FROM rebuilt")
+    return int(db.one("SELECT count(*) FROM versions"))
+
+
+def replace(db: Database, reading: Reading) -> None:
+    """Put what `reread` found in the place of a connection's rows, history and problems."""
+    names = _names(db)
+    for table in ("current", "closed"):
+        db.run(f"DELETE FROM store.{table} WHERE connection = $connection", {"connection": reading.connection})
     db.run(f"INSERT INTO store.current ({names}) SELECT {names} FROM rebuilt WHERE valid_to IS NULL")
     db.run(
         f"INSERT INTO store.closed ({names}, valid_to) SELECT {names}, valid_to FROM rebuilt WHERE valid_to IS NOT NULL"
     )
     _problems(db, reading)
-    return int(db.one("SELECT count(*) FROM versions"))
+
+
+def _names(db: Database) -> str:
+    """Every column that is kept, those of other mappings' own too."""
+    return ", ".join(quoted(column.name) for column in (*KEPT, *typed(db)))
 
 
 def _one_version(db: Database, reading: Reading, version: int) -> None:
@@ -65,7 +88,8 @@ def _one_version(db: Database, reading: Reading, version: int) -> None:
         "AND r.seq < x.until WHERE r.kind = 'record' AND r.resource <> 'opportunity' GROUP BY ALL"
     )
     read(db, reading, Payloads(), details)
-    db.run(f"INSERT INTO rebuilt {compose(reading)}", composing(reading))
+    names = ", ".join(quoted(column.name) for column in reading.kept)
+    db.run(f"INSERT INTO rebuilt ({names}) {compose(reading)}", composing(reading))
     db.run(
         "INSERT INTO unread SELECT source_id, payload_hash, p.field, p.value, p.reason FROM "
         "(SELECT x.source_id, x.payload_hash, unnest(f.problems) AS p FROM changed x JOIN fresh f USING (source_id))"
