@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
+import onepipe.warehouse.reporting as reporting
 from onepipe import fitting, journal
 from onepipe.config import Connection
 from onepipe.control import Control
+from onepipe.warehouse.database import Database
 from onepipe.warehouse.work import Warehouse
 
 COMMIT_WAIT = 600.0  # seconds that a commit waits for another process's commit
@@ -21,7 +23,7 @@ class Project:
         self.warehouse = Warehouse(
             self.config.state,
             lambda: self.control.commit_lock(COMMIT_WAIT),
-            lambda db: journal.land(db, self.config, self.control),
+            self._land,
         )
 
     @property
@@ -32,6 +34,12 @@ class Project:
     def choose(self, words: Sequence[str]) -> list[Connection]:
         """The connections that names, globs and labels choose; all for none. Raises ConfigError for unknown ones."""
         return self.config.select(words)
+
+    def _land(self, db: Database) -> None:
+        """What every commit takes along: what config.yaml says of reporting, and the journal."""
+        month = self.config.reporting.fiscal_year_start if self.config.reporting else 1
+        reporting.keep(db, self.config.timezone, month)
+        journal.land(db, self.config, self.control)
 
     def close(self) -> None:
         """Give back what the command held."""

@@ -1,5 +1,6 @@
 """Publishing: readers are never disturbed, and a file that is not ours is never replaced."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,8 @@ import duckdb
 import pytest
 
 from onepipe.errors import ConfigError
+from onepipe.project import Project
+from onepipe.run import Options, sync
 from tests.engine.conftest import Shop
 
 
@@ -79,7 +82,7 @@ def test_the_snapshot_is_read_only_and_marked(shop: Shop) -> None:
     shop.sync()
     assert 0o444 == shop.warehouse.stat().st_mode & 0o777
     rows = shop.sql("SELECT product, schema_version, generation > 0, published_at IS NOT NULL FROM about")
-    assert [("onepipe", 2, True, True)] == rows
+    assert [("onepipe", 4, True, True)] == rows
 
 
 @pytest.mark.parametrize("kind", ["text", "duckdb", "folder", "empty", "other project"])
@@ -169,22 +172,61 @@ def test_a_run_without_news_is_published_too(shop: Shop) -> None:
     assert before < shop.sql("SELECT generation FROM about")[0][0]
 
 
-def test_a_work_file_of_an_older_version_is_brought_up_and_a_copy_kept(shop: Shop) -> None:
+def older(work: Path, version: int, *statements: str) -> None:
+    """Make a work file one of an older version."""
+    with duckdb.connect(str(work)) as db:
+        for statement in (*statements, f"UPDATE store.meta SET schema_version = {version}"):
+            db.execute(statement)
+
+
+FOURTH = (  # what version 4 brought
+    *("DROP TABLE store.reporting", "DROP TABLE store.laid_out", "DROP VIEW forecast", "DROP VIEW store.stays"),
+    "DROP MACRO TABLE pipeline_as_of",
+)
+THIRD = (  # version 3
+    *FOURTH,
+    *("DROP VIEW field_changes", "DROP TABLE pushes", "DROP TABLE conflicts", "DROP TABLE store.landed"),
+    *("DROP TABLE store.pushed", "DROP TABLE store.read_back"),
+)
+SECOND = (  # and version 2
+    *("DROP VIEW freshness", "ALTER TABLE coverage DROP COLUMN late_rows", "DROP TABLE late_rows"),
+    "DROP TABLE store.suspects",
+)
+
+
+@pytest.mark.parametrize(("version", "statements"), [(1, (*THIRD, *SECOND)), (2, THIRD), (3, FOURTH)])
+def test_a_work_file_of_an_older_version_is_brought_up_and_a_copy_kept(
+    shop: Shop, version: int, statements: tuple[str, ...]
+) -> None:
     """The first writing command gives an older file the tables and columns it lacks, and keeps every row."""
     shop.sync()
     work = shop.folder / ".onepipe" / "work.duckdb"
     before = shop.sql("SELECT source_id, name, payload_hash FROM opportunities ORDER BY ALL")
-    with duckdb.connect(str(work)) as db:
-        for view in ("freshness",):
-            db.execute(f"DROP VIEW {view}")
-        db.execute("ALTER TABLE coverage DROP COLUMN late_rows")
-        db.execute("DROP TABLE late_rows")
-        db.execute("DROP TABLE store.suspects")
-        db.execute("UPDATE store.meta SET schema_version = 1")
+    older(work, version, *statements)
     shop.sandbox["administrate"].insert()
     assert "complete" == shop.sync().status
     assert before == [
         row for row in shop.sql("SELECT source_id, name, payload_hash FROM opportunities ORDER BY ALL") if row in before
     ]
-    assert [(2, 1)] == shop.sql("SELECT schema_version, (SELECT count(*) FROM coverage WHERE late_rows = 0) FROM about")
-    assert (work.parent / "work.v1.duckdb").is_file()
+    assert [(4, 1)] == shop.sql("SELECT schema_version, (SELECT count(*) FROM coverage WHERE late_rows = 0) FROM about")
+    assert [(0, 0, 0)] == shop.sql(
+        "SELECT (SELECT count(*) FROM pushes), (SELECT count(*) FROM conflicts), count(*) FROM field_changes"
+    )
+    assert [(True, True)] == shop.sql(
+        "SELECT n > 0, n = (SELECT sum(deals) FROM pipeline_as_of('2999-12-31')) "
+        "AND n = (SELECT sum(deals) FROM forecast) FROM (SELECT count(*) AS n FROM open_deals)"
+    )
+    assert (work.parent / f"work.v{version}.duckdb").is_file()
+
+
+def test_the_reporting_zone_and_fiscal_year_reach_the_published_file(shop: Shop) -> None:
+    """What config.yaml says of reporting holds in SQL from the next run on, without config.yaml at hand."""
+    calendar = "SELECT starts_at::VARCHAR, fiscal_year, fiscal_month FROM calendar WHERE day = DATE '2026-07-01'"
+    shop.sync()
+    assert [("2026-07-01 00:00:00+00", 2026, 7)] == shop.sql(calendar)
+    told = {**json.loads(shop.config.read_text()), "timezone": "America/New_York"}
+    other = shop.folder / "other.yaml"
+    other.write_text(json.dumps({**told, "reporting": {"currency": "GBP", "fiscal_year_start": 4}}))
+    with Project(other, "test") as project:
+        sync(project, (), Options(), shop.notes)
+    assert [("2026-07-01 04:00:00+00", 2027, 4)] == shop.sql(calendar)

@@ -147,10 +147,11 @@ class Connection(_Part):
 
 
 class Reporting(_Part):
-    """Amounts in one currency."""
+    """Amounts in one currency, and the fiscal year."""
 
     currency: Currency = Field(description="The currency amounts are reported in")
     rates: Location | None = _default(None, "A CSV file: date,currency,rate; no rate, no number")
+    fiscal_year_start: int = _default(1, "The month in which a fiscal year begins, 1 to 12", ge=1, le=12)
 
 
 class Daemon(_Part):

@@ -101,6 +101,17 @@ def pairs(db: Database, connection: str, id_column: str) -> list[tuple[str, str]
     return [(id_, name) for id_, name in rows]
 
 
+def pairs_at(db: Database, connection: str, column: str, place: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Every (id, label) of a column whose id stands in the payload alone, at `place`: that of the newest deal."""
+    rows = db.run(
+        f"SELECT json_extract_string(r.payload, $path) AS id, c.label FROM (SELECT {quoted(column)} AS label, "
+        f"max(payload_seq) AS seq FROM store.current WHERE connection = $connection AND {quoted(column)} IS NOT NULL "
+        "GROUP BY 1) c JOIN store.raw r USING (seq) WHERE id IS NOT NULL ORDER BY ALL",
+        {"connection": connection, "path": "".join(f"/{step}" for step in place)},
+    )
+    return [(id_, label) for id_, label in rows]
+
+
 def _stored(source_id: str, payload: str, digest: str, at: str, details: Mapping[str, str]) -> Stored:
     read_at = datetime.fromisoformat(at).replace(tzinfo=UTC)
     return Stored(source_id=source_id, payload=payload, payload_hash=digest, details=details, read_at=read_at)

@@ -1,5 +1,7 @@
 """field_changes: every change of every field, one row each, with what made it and, where it was us, why."""
 
+from collections.abc import Sequence
+
 from onepipe.model import MAPPED, Column
 from onepipe.warehouse.schema import literal, quoted
 
@@ -22,15 +24,17 @@ _OBJECTS = [column for column in MAPPED if column.type == "JSON"]
 _HEAD = "connection, source_id, version, recorded_at, change_origin, run_id, push_id, named, reason, actor"
 
 
-def query() -> str:
-    """The view's SQL. The first version of a record counts where we made it: all that was asked for is new.
+def query(typed: Sequence[Column] = ()) -> str:
+    """The view's SQL; `typed` are the columns that mappings add.
 
-    First one row for each column that changed, then its values: of all columns that would be ten times slower.
+    The first version of a record counts where we made it: all that was asked for is new. First one row for each column
+    that changed, then its values: of all columns that would be ten times slower.
     """
     news, olds = (
-        ", ".join(f"{side}.{quoted(column.name)} AS {_of(side, column.name)}" for column in MAPPED) for side in "no"
+        ", ".join(f"{side}.{quoted(column.name)} AS {_of(side, column.name)}" for column in (*MAPPED, *typed))
+        for side in "no"
     )
-    whole = [f"CASE whole {_cases(side)} END" for side in "on"]
+    whole = [f"CASE whole {_cases(side, typed)} END" for side in "on"]
     keys = " ".join(f"WHEN {literal(column.name)} THEN {_keys(column.name)}" for column in _OBJECTS)
     return f"""
     SELECT connection, source_id, change.field AS field, change.old AS old, change.new AS new,
@@ -58,8 +62,8 @@ def _of(side: str, name: str) -> str:
     return quoted(f"{side}_{name}")
 
 
-def _cases(side: str) -> str:
-    values = {column.name: _text(_of(side, column.name), column) for column in _PLAIN}
+def _cases(side: str, typed: Sequence[Column]) -> str:
+    values = {column.name: _text(_of(side, column.name), column) for column in (*_PLAIN, *typed)}
     values["is_deleted"] = f"{_of(side, 'is_deleted')}::VARCHAR"
     return " ".join(f"WHEN {literal(name)} THEN {value}" for name, value in values.items())
 

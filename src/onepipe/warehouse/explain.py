@@ -5,6 +5,7 @@ from typing import Any
 
 from onepipe.model import MAPPED, Column
 from onepipe.warehouse.database import Database, Rows
+from onepipe.warehouse.layout import typed
 from onepipe.warehouse.schema import quoted
 
 NEAR = 5
@@ -52,7 +53,7 @@ def record(db: Database, connection: str, source_id: str) -> Row | None:
         "connector": newest["connector"],
         "state": "deleted" if newest["is_deleted"] else "archived" if values["is_archived"] == "true" else "live",
         "first_seen_at": newest["first_seen_at"],
-        "now": {column.name: _typed(column, values[column.name]) for column in MAPPED},
+        "now": {column.name: _typed(column, values[column.name]) for column in (*MAPPED, *typed(db))},
         "versions": versions,
         "late": _late(db, connection, source_id),
         "owed": _owed(db, connection, source_id),
@@ -78,7 +79,7 @@ def elsewhere(db: Database, source_id: str) -> list[str]:
 
 
 def _versions(db: Database, connection: str, source_id: str) -> list[Row]:
-    values = ", ".join(f"{quoted(column.name)}: {_text(column)}" for column in MAPPED)
+    values = ", ".join(f"{quoted(column.name)}: {_text(column)}" for column in (*MAPPED, *typed(db)))
     times = {name: _INSTANT.format(f"v.{name}") for name in ("valid_from", "valid_to", "recorded_at", "deleted_at")}
     rows = db.run(
         f"""SELECT v.version, {times["valid_from"]}, {times["valid_to"]}, {times["recorded_at"]}, v.change_origin,

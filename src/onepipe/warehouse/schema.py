@@ -9,7 +9,7 @@ slower (measured); the merge itself keeps keys unique, and a test holds it to th
 from onepipe.model import KEY, MAPPED, OBSERVED, STAGE, VERSION, Column
 
 PRODUCT = "onepipe"
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 KEPT = (
     *KEY,
@@ -214,6 +214,9 @@ CREATE TABLE IF NOT EXISTS store.landed (control VARCHAR, journal_id BIGINT, cha
 CREATE TABLE IF NOT EXISTS store.pushed (connection VARCHAR, seq BIGINT, push_id VARCHAR, named VARCHAR[], reason
     VARCHAR, actor VARCHAR);
 CREATE TABLE IF NOT EXISTS store.read_back (connection VARCHAR, source_id VARCHAR, read_at TIMESTAMPTZ);
+CREATE TABLE IF NOT EXISTS store.laid_out (views VARCHAR);
+CREATE TABLE IF NOT EXISTS store.reporting (timezone VARCHAR, fiscal_year_start BIGINT);
+INSERT INTO store.reporting SELECT 'UTC', 1 WHERE NOT EXISTS (FROM store.reporting);
 """
 
 VIEWS = {

@@ -22,9 +22,9 @@ CLOSED = "('won', 'lost', 'abandoned')"
 class Reading:
     """One connection as the SQL needs it: its name and account, and how its payloads are read.
 
-    `macros`, `select` and `stages` are the compiled mapping; `exact` rewrites a payload so that no number loses digits
-    and no key stands twice; `same` compares two payloads;
-    `drifting` are the fields that do not count as a change; `details` the sub-requests owed for each new version.
+    `macros`, `select` and `stages` are the compiled mapping, `typed` the columns it adds; `exact` rewrites a payload so
+    that no number loses digits and no key stands twice; `same` compares two payloads; `drifting` are the fields that do
+    not count as a change; `details` the sub-requests owed for each new version.
     """
 
     connection: str
@@ -41,6 +41,17 @@ class Reading:
     mapped_details: tuple[str, ...] = ()
     drifting: tuple[str, ...] = ()
     details: tuple[str, ...] = ()
+    typed: tuple[Column, ...] = ()
+
+    @property
+    def read(self) -> tuple[Column, ...]:
+        """The columns that are read from a record: the canonical ones, and those of the mapping's own."""
+        return (*MAPPED, *self.typed)
+
+    @property
+    def kept(self) -> tuple[Column, ...]:
+        """The columns of a row, in the order in which `compose` gives them."""
+        return (*KEPT, *self.typed)
 
     @property
     def values(self) -> dict[str, str | None]:
@@ -77,16 +88,16 @@ def become_versions(
         "WHERE rowid IN (SELECT current_row FROM changed)"
     )
     if only_if_different:
-        _drop_undifferent(db)
+        _drop_undifferent(db, reading)
     changed, problems = db.run(
         "SELECT count(*), coalesce(sum(len(problems)), 0) FROM changed JOIN fresh USING (source_id)"
     )[0]
     if not changed:
         return 0
-    names = ", ".join(quoted(column.name) for column in KEPT)
+    names = ", ".join(quoted(column.name) for column in reading.kept)
     db.run("DELETE FROM store.current WHERE rowid IN (SELECT current_row FROM changed)")
     db.run(f"INSERT INTO store.current ({names}) {compose(reading)}", composing(reading))
-    olds = ", ".join(f"b.{quoted(column.name)}" for column in KEPT)
+    olds = ", ".join(f"b.{quoted(column.name)}" for column in reading.kept)
     db.run(
         f"INSERT INTO store.closed ({names}, valid_to) SELECT {olds}, c.valid_from FROM before b "
         "JOIN store.current c ON c.connection = b.connection AND c.source_id = b.source_id WHERE c.version > b.version"
@@ -159,6 +170,7 @@ def compose(reading: Reading) -> str:
     """
     mapped = ", ".join(f"f.{quoted(column.name)}" for column in MAPPED)
     differences = _differences(reading)
+    typed = "".join(f", f.{quoted(column.name)}" for column in reading.typed)
     was_closed = f"b.status IN {CLOSED}"
     wanted = (
         "CASE WHEN x.kind <> 'record' THEN x.deleted_at "
@@ -192,7 +204,7 @@ def compose(reading: Reading) -> str:
                 ELSE {differences} END,
            CASE WHEN x.completes THEN b.change_origin WHEN x.kind <> 'record' THEN 'deletion' ELSE x.origin END,
            x.weight,
-           CASE WHEN x.completes THEN b.seq ELSE x.seq END, x.payload_seq
+           CASE WHEN x.completes THEN b.seq ELSE x.seq END, x.payload_seq{typed}
     FROM changed x JOIN fresh f USING (source_id) LEFT JOIN before b USING (source_id)"""
 
 
@@ -216,14 +228,14 @@ def _differences(reading: Reading) -> str:
 
     cases = [
         f"CASE WHEN {side('f', column)} IS DISTINCT FROM {side('b', column)} THEN {literal(column.name)} END"
-        for column in MAPPED
+        for column in reading.read
     ]
     cases.append("CASE WHEN (x.kind <> 'record') IS DISTINCT FROM b.is_deleted THEN 'is_deleted' END")
     return f"list_filter([{', '.join(cases)}], lambda name: name IS NOT NULL)"
 
 
-def _drop_undifferent(db: Database) -> None:
-    differs = " OR ".join(f"f.{quoted(c.name)} IS DISTINCT FROM b.{quoted(c.name)}" for c in MAPPED)
+def _drop_undifferent(db: Database, reading: Reading) -> None:
+    differs = " OR ".join(f"f.{quoted(c.name)} IS DISTINCT FROM b.{quoted(c.name)}" for c in reading.read)
     db.run(
         "DELETE FROM changed WHERE source_id NOT IN "
         f"(SELECT f.source_id FROM fresh f JOIN before b USING (source_id) WHERE {differs})"

@@ -49,6 +49,14 @@ class Warehouse:
                 [run_id, datetime.now(UTC).isoformat(), __version__],
             )
 
+    def settle(self, run_id: str) -> None:
+        """Put in place what waits elsewhere, in a commit of its own; the next one can then begin by altering tables.
+
+        DuckDB 1.5 cannot alter a table in a transaction that has written to it.
+        """
+        with self.commit(run_id):
+            pass
+
     @contextmanager
     def look(self) -> Iterator[Database]:
         """Read the work file as it stands; nothing that is done inside is kept."""

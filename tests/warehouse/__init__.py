@@ -1,0 +1,1 @@
+"""Views and macros against independent computations."""
