@@ -99,8 +99,7 @@ class Capsule(Connector):
         return self._list(window.resume, lastmodified=utc(window.since, STAMP))
 
     def get(self, record_id: str, payload: bytes | None) -> Record:
-        answer = self.http.get(f"{OPPORTUNITIES}/{part(record_id)}", gone=True)
-        return xml_record(answer.content, stamp="updatedOn")
+        return xml_record(self.http.get(f"{OPPORTUNITIES}/{part(record_id)}", gone=True).content, stamp="updatedOn")
 
     def deleted(self, since: datetime | None) -> Iterator[Page]:
         since = since or datetime(2000, 1, 1, tzinfo=UTC)
@@ -175,8 +174,8 @@ class Capsule(Connector):
     @read
     def by_party(self, *, party_id: str) -> bytes:
         """The opportunities related to a person or organisation."""
-        answer = self.http.get(f"/api/party/{part(party_id)}/opportunity", gone=True)
-        return rows([xml_page(answer.content, "opportunity")])
+        path = f"/api/party/{part(party_id)}/opportunity"
+        return rows([xml_page(self.http.get(path, gone=True).content, "opportunity")])
 
     @read
     def milestones(self) -> bytes:
@@ -232,9 +231,11 @@ class Capsule(Connector):
         return added + [self._child("DELETE", record_id, "tag", tag, "tags") for tag in held if tag not in wanted]
 
     def _custom(self, record_id: str, wanted: Change) -> Request:  # the others stay: merged by tag and label
-        defined = json.loads(xml_json(self.http.get(f"{OPPORTUNITIES}/customfield/definitions").content, ARRAYS))
-        fields = [_field(defined, name, value) for name, value in wanted.items()]
-        body = xml_body("customFields", {"customField": fields})
+        try:
+            defined = json.loads(self._children("customfield", "definitions"))
+        except Gone:  # accounts of the first years list none: by the label, as text
+            defined = [{"label": name, "id": name, "type": "Text"} for name in wanted]
+        body = xml_body("customFields", {"customField": [_field(defined, *one) for one in wanted.items()]})
         return Request("PUT", self._path(record_id, "customfields"), body, headers=XML, carries=("custom",))
 
     def _tagged(self, *, id: str, tag: str) -> bool:
@@ -275,6 +276,5 @@ def _field(defined: list[dict[str, Any]], name: str, value: Any) -> dict[str, An
     if len(found) != 1:
         raise UsageError(f"{name!r} is not the name of one custom field; there are: {', '.join(names) or 'none'}")
     label, kind = {key: found[0][key] for key in ("tag", "label") if found[0].get(key)}, str(found[0].get("type"))
-    if kind == "Date" and value is not None:
-        value = f"{str(value)[:10]}T00:00:00Z"
-    return label if value is None else {**label, "text" if kind == "List" else kind.lower(): value}
+    sent = f"{str(value)[:10]}T00:00:00Z" if kind == "Date" else value
+    return label if value is None else {**label, "text" if kind == "List" else kind.lower(): sent}

@@ -108,3 +108,10 @@ def test_what_may_be_on_the_wire_is_unknown_after_a_crash() -> None:
     assert not states.may_become("done", "ready")
     assert states.may_become("unknown", "ready")
     assert not states.may_become("ambiguous", "sending")
+
+
+def test_whatever_sent_nothing_can_be_given_up() -> None:
+    """An edit that is dropped, or decided against, leaves no push that could never be closed."""
+    ways = {"waiting": "dead", "ready": "dead", "stale": "dead", "refused": "dead", "conflict": "kept_remote"}
+    for state, after in ways.items():
+        assert states.may_become(state, after)

@@ -107,15 +107,17 @@ class RateLimited(SourceError):
 class Unavailable(SourceError):
     """The CRM gave no usable answer: refused connection, timeout, 5xx, or a path that is not there.
 
-    `sent` is False only where the request certainly did not reach the CRM; a write may be tried again then.
+    `sent` is False only where the request certainly did not reach the CRM; a write may be tried again then. `lasting`:
+    a path that is not there, which no waiting changes.
     """
 
     kind = "unavailable"
     advice = "What was loaded is safe; run again when the CRM answers, which `onepipe check` tells"
 
-    def __init__(self, message: str, hint: str | None = None, sent: bool = True) -> None:
+    def __init__(self, message: str, hint: str | None = None, sent: bool = True, lasting: bool = False) -> None:
         super().__init__(message, hint)
         self.sent = sent
+        self.lasting = lasting
 
 
 class BadPayload(SourceError):

@@ -19,6 +19,8 @@ import onepipe.run
 from onepipe.control import Control
 from onepipe.control.conflicts import Conflict
 from onepipe.project import Project
+from onepipe.push.decided import Decision
+from onepipe.push.resolve import resolve
 from onepipe.push.words import Done, Plan, PushReport
 from onepipe.report import RunReport
 from onepipe.run import Options, sync
@@ -218,6 +220,12 @@ class Desk(Shop):
         """What is to be decided."""
         with self.project() as project:
             return project.control.conflicts.open()
+
+    def decide(self, how: str) -> None:
+        """Decide the one open conflict: ours, theirs, or a value."""
+        (conflict,) = self.conflicts()
+        with self.project() as project:
+            resolve(project, [Decision(conflict_id=conflict.conflict_id, how=how)])
 
     # What left the house
 

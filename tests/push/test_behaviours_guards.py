@@ -178,6 +178,40 @@ def test_27_a_wait_of_one_connection(desk: Make) -> None:
     assert (4, []) == (len(made.writes("overplane")), made.queue())
 
 
+@pytest.mark.parametrize("long", [False, True], ids=["asked each time", "held back by ourselves"])
+def test_27_waiting_uses_nothing_up(desk: Make, long: bool) -> None:
+    """27. Given a CRM that says "later" in a dozen runs, then the edit is not given up: it waits, and is sent once."""
+    made = desk("overplane")
+    row = made.deal("overplane")
+    made.sync()
+    made.edit("overplane", row, name="Ours")
+    made.crm("overplane").faults.add("status", status=429, retry_after=3600, method="PATCH", count=None)
+    for _ in range(12):
+        report = made.apply()
+        assert (["waiting"], 0) == ([one.state for one in report.items], report.exit_code)
+        made.later(minutes=3 if long else 61)
+    made.crm("overplane").faults.clear()
+    made.later(hours=2)
+    assert "done" == made.pushed().state
+    assert "Ours" == made.held("overplane", row, "name")
+
+
+def test_27_a_crm_that_is_down_for_a_while(desk: Make) -> None:
+    """27. Given a CRM that cannot be reached in a few runs, then nothing is given up, and it is sent once it can."""
+    made = desk("overplane")
+    row = made.deal("overplane")
+    made.sync()
+    made.edit("overplane", row, name="Ours")
+    down = made.crm("overplane").faults.add("status", status=503, count=None)
+    for _ in range(6):
+        report = made.apply()
+        assert {"waiting", "ready"} >= {one.state for one in report.items}
+        made.later(minutes=10)
+    made.crm("overplane").faults.remove(down)
+    made.later(minutes=10)
+    assert "done" == made.pushed().state
+
+
 @pytest.mark.parametrize("status", [401, 403])
 def test_27_a_refused_credential_pauses_its_connection(desk: Make, status: int) -> None:
     """27. Given a refused credential, then its connection stops, nothing is burned, and a good one goes on."""
@@ -317,3 +351,15 @@ def test_29_an_undisturbed_run_is_reverted_whole(desk: Make) -> None:
             and key not in ("updated_at", "base_opportunity_amount")
         }
     assert all(seen.method == WRITING["overplane"] for seen in made.writes("overplane"))
+
+
+def test_an_edit_that_was_refused_and_dropped_stops_nothing(desk: Make) -> None:
+    """Whoever does what the message of a refusal advises finds the connection at work again."""
+    made, row, _ = _ready(desk, "capsule")
+    edit_id = made.edit("capsule", row, **{"custom.Nope": "x"})
+    report = made.apply()
+    assert ["refused"] == [one.state for one in report.items], report.document()
+    made.drop(*([edit_id] if isinstance(edit_id, str) else edit_id))
+    made.edit("capsule", row, name="After")
+    report = made.apply()
+    assert (["done"], {}) == ([one.state for one in report.items], report.errors), report.document()

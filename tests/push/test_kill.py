@@ -1,4 +1,4 @@
-"""`kill -9` at every step of a push: nothing is made or called twice, no edit is lost, the warehouse is what the CRM is.
+"""`kill -9` at every step of a push: nothing is done twice, no edit is lost, the warehouse is what the CRM holds.
 
 Each push is a process of its own that ends without a word; the next one finds out by reading what had happened.
 """
@@ -144,3 +144,18 @@ def test_killed_while_calling(desk: Make, step: str) -> None:
     state = "done" if happened else failed
     assert [("call", state)] == made.sql("SELECT op, state FROM pushes")
     _is_the_crm(made)
+
+
+def test_killed_and_renamed_meanwhile(desk: Make) -> None:
+    """A deal that was made, and changed by another hand before it could be found, is not made a second time."""
+    made = _desk(desk)
+    _queue(made, "create")
+    _killed(made, "before the answer is kept", "apply")
+    (row,) = made.named(CRM, "New")
+    made.change(CRM, row, name="Renamed by a rule")
+    for _ in range(3):
+        made.later(minutes=3)
+        (done,) = made.apply().items
+        assert ("ambiguous", 1) == (done.state, len(made.writes(CRM)))
+    (conflict,) = made.conflicts()
+    assert row == conflict.theirs

@@ -118,13 +118,14 @@ def _commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...
         yield path
 
 
-def _calls(stage: Stage) -> Iterator[tuple[str, ...]]:
+def _calls(stage: Stage, folder: Path) -> Iterator[tuple[str, ...]]:
     """Every action of every CRM, with arguments that it takes."""
     for crm, names in ACTIONS.items():
         actions = registry.load(crm, None).actions()
         for name in names:
             given = [f"{one.name}={GIVEN[one.type.__name__]}" for one in actions[name].parameters[1:]]
-            yield (crm, name, stage.some_id(crm), *given)
+            out = ("--out", str(folder / "quote.pdf")) if actions[name].reads else ()
+            yield (crm, name, stage.some_id(crm), *given, *out)
 
 
 def _reads(stage: Stage) -> Iterator[tuple[str, ...]]:
@@ -161,9 +162,10 @@ def _arguments(stage: Stage, folder: Path) -> dict[tuple[str, ...], list[tuple[s
         ("push", "revert"): [(stage.names["run"], "--apply", "--yes"), (stage.names["run"],)],
         ("conflicts", "list"): [(), ("-o", str(folder / "c.csv"))],
         ("conflicts", "resolve"): [(stage.names["conflict"], "ours")],
-        ("call",): list(_calls(stage)),
+        ("call",): list(_calls(stage, folder)),
         ("mapping", "show"): [("capsule",)],
         ("mapping", "check"): [()],
+        ("mapping", "plan"): [()],
         ("mapping", "apply"): [("--yes",)],
         ("rebind",): [("capsule",)],
         ("connectors", "list"): [()],

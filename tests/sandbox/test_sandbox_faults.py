@@ -3,6 +3,7 @@
 import gzip
 import json
 import time
+from datetime import timedelta
 from email.utils import parsedate_to_datetime
 
 import httpx
@@ -275,3 +276,53 @@ def test_an_unknown_fault_is_refused(at) -> None:
     crm, _ = at("overplane")
     with pytest.raises(ValueError, match="no fault"):
         crm.faults.add("stauts")
+
+
+def test_a_late_request_is_acted_on_after_its_answer_was_lost(at) -> None:
+    """The connection breaks, nothing has changed; so many seconds later, by the CRM's clock, it has."""
+    crm, client = at("overplane")
+    row_id = next(iter(crm.records))
+    before = crm.records[row_id]["title"]
+    crm.faults.add("late", seconds=30, method="PATCH")
+    with pytest.raises(httpx.TransportError):
+        client.patch(f"{OVERPLANE}/{row_id}", json={"title": "Late"})
+    now = crm.now()
+    crm.clock = lambda: now + timedelta(seconds=29)
+    assert (before, before) == (client.get(f"{OVERPLANE}/{row_id}").json()["title"], crm.records[row_id]["title"])
+    crm.clock = lambda: now + timedelta(seconds=30)
+    assert "Late" == crm.records[row_id]["title"]
+    assert "Late" == client.get(f"{OVERPLANE}/{row_id}").json()["title"]
+
+
+def test_a_misread_body_is_what_the_crm_acts_on(at) -> None:
+    """So a CRM can be made to round, to trim, or to leave a field out."""
+    crm, client = at("overplane")
+    row_id = next(iter(crm.records))
+    crm.faults.add("misread", method="PATCH", edit=lambda body: body.replace(b"0.63", b"0.65"))
+    assert 0.65 == client.patch(f"{OVERPLANE}/{row_id}", json={"probability": 0.63}).json()["probability"]
+
+
+def test_a_call_may_come_after_the_crm_has_acted(at) -> None:
+    """Between a write and its read-back, say."""
+    crm, client = at("overplane")
+    row_id = next(iter(crm.records))
+    crm.faults.add("hook", method="PATCH", after=True, call=lambda: crm.update(row_id, title="Theirs"))
+    assert "Ours" == client.patch(f"{OVERPLANE}/{row_id}", json={"title": "Ours"}).json()["title"]
+    assert "Theirs" == crm.records[row_id]["title"]
+
+
+def test_lists_may_show_a_new_record_late(at) -> None:
+    """By its id it is there at once; what a person makes is not held back."""
+    crm, client = at("overplane", rows=3)
+    crm.options.apply({"list_lag_seconds": 10})
+    body = {
+        "opportunity_from": "Customer",
+        "party_name": "customer_1",
+        "company": "c",
+        "transaction_date": "2025-06-02",
+    }
+    row_id = client.post(OVERPLANE, json=body).json()["id"]
+    assert (3, 200) == (client.get(OVERPLANE).json()["total"], client.get(f"{OVERPLANE}/{row_id}").status_code)
+    now = crm.now()
+    crm.clock = lambda: now + timedelta(seconds=10)
+    assert 4 == client.get(OVERPLANE).json()["total"]

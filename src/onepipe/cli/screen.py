@@ -182,7 +182,8 @@ def when(text: str | None, zone: str = "", now: Callable[[], datetime] | None = 
         return ""
     moment = datetime.fromisoformat(text).astimezone(UTC)
     seconds = ((now or _now)() - moment).total_seconds()
-    return f"{moment:%Y-%m-%d %H:%M}{zone} ({duration(seconds)} ago)"
+    told = f"in {duration(-seconds)}" if seconds < 0 else f"{duration(seconds)} ago"
+    return f"{moment:%Y-%m-%d %H:%M}{zone} ({told})"
 
 
 def duration(seconds: float) -> str:

@@ -65,9 +65,9 @@ class Outcome:
 
 def queue(config: Config, control: Control, rows: Sequence[Row]) -> Outcome:
     """Queue edits of known records: all of them, or none. Raises UsageError with every fault, a line each."""
+    verdicts = Verdicts(faults=[row.fault(row.wrong) for row in rows if row.wrong])
     with published(config.warehouse) as db:
-        verdicts = Verdicts()
-        for target, mine in _by_connection(config, db, rows, verdicts):
+        for target, mine in _by_connection(config, db, [row for row in rows if not row.wrong], verdicts):
             wishes = _grouped(mine)
             known = last_known(db, control, target.name, wishes.keys())
             subjects = _subjects(db, control, target, known)

@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from onepipe.errors import UsageError
@@ -18,7 +18,10 @@ OPS = ("set", "clear")
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One wish: a field of a record, and the text of its new value. `place` is where it was written, if in a file."""
+    """One wish: a field of a record, and the text of its new value. `place` is where it was written, if in a file.
+
+    `wrong` is why it can be none at all, told with the faults of all the others.
+    """
 
     place: str = ""
     connection: str
@@ -27,10 +30,12 @@ class Row:
     text: str = ""
     clear: bool = False
     reason: str = ""
+    wrong: str = ""
 
     def fault(self, reason: str) -> str:
         """What is wrong with it, as a line for people."""
-        about = " ".join(filter(None, (self.connection, self.source_id or "(new)", self.field)))
+        record = "(new)" if self.source_id is None else self.source_id
+        about = " ".join(filter(None, (self.connection, record, self.field)))
         return ": ".join(filter(None, (self.place, about, reason)))
 
 
@@ -53,7 +58,7 @@ def from_words(
 
 
 def from_file(path: Path, reason: str) -> list[Row]:
-    """The rows of a CSV or Parquet file. Raises UsageError with every line that cannot be one."""
+    """The rows of a CSV or Parquet file. Raises UsageError for what is no such file."""
     if path.suffix.lower() == ".parquet":
         return _from_parquet(path, reason)
     return _rows(csv_lines(path), str(path), reason)
@@ -111,17 +116,13 @@ def _answered(answer: Answer, place: str) -> Iterator[tuple[str, list[str]]]:
 def _rows(lines: Iterator[tuple[str, list[str]]], source: str, reason: str) -> list[Row]:
     headings = [name.strip().lower() for name in next(lines, ("", []))[1]]
     _fitting(headings, source)
-    rows, faults = list[Row](), list[str]()
+    rows = list[Row]()
     for place, cells in lines:
-        if not any(cell.strip() for cell in cells):
-            continue
-        if len(cells) != len(headings):
-            faults.append(f"{place}: has {len(cells)} cells, and there are {len(headings)} columns")
-            continue
-        made = _row(place, dict(zip(headings, cells, strict=True)), reason)
-        faults += [made] if isinstance(made, str) else []
-        rows += [made] if isinstance(made, Row) else []
-    refuse(faults)
+        if len(cells) != len(headings) and any(cell.strip() for cell in cells):
+            wrong = f"has {len(cells)} cells, and there are {len(headings)} columns"
+            rows.append(Row(place=place, connection="", source_id="", field="", wrong=wrong))
+        elif any(cell.strip() for cell in cells):
+            rows.append(_row(place, dict(zip(headings, cells, strict=True)), reason))
     return rows
 
 
@@ -132,8 +133,8 @@ def _fitting(headings: Sequence[str], source: str) -> None:
     refuse([f"{source}: {fault}" for fault in faults])
 
 
-def _row(place: str, cells: dict[str, str], reason: str) -> Row | str:
-    """A row, or what is wrong with it."""
+def _row(place: str, cells: dict[str, str], reason: str) -> Row:
+    """A row, with what is wrong with it."""
     op = cells.get("op", "").strip().lower() or "set"
     row = Row(
         place=place,
@@ -144,12 +145,11 @@ def _row(place: str, cells: dict[str, str], reason: str) -> Row | str:
         clear=op == "clear",
         reason=cells.get("reason", "").strip() or reason,
     )
-    if op not in OPS:
-        return row.fault(f"op is {op!r}, and can be set or clear")
-    if row.clear and row.text.strip():
-        return row.fault("op is clear, and there is a value")
     missing = [name for name in NEEDED[:3] if not cells[name].strip()]
-    return row.fault(f"{' and '.join(missing)} is missing") if missing else row
+    wrong = f"{' and '.join(missing)} is missing" if missing else ""
+    if row.clear and row.text.strip():
+        wrong = "op is clear, and there is a value"
+    return replace(row, wrong=wrong if op in OPS else f"op is {op!r}, and can be set or clear")
 
 
 def refuse(faults: Sequence[str], hint: str | None = None) -> None:

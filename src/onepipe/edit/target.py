@@ -3,11 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from onepipe.account import applied_mapping, closed_connector, mapping_path, reading_of
+from onepipe.account import applied_mapping, closed_connector, mapping_of, reading_of
 from onepipe.config import Config, Connection
 from onepipe.connector import Connector, Writes
 from onepipe.mapping import Mapping as MappingFile
-from onepipe.mapping import load_mapping
 from onepipe.merge import PLAIN, Habits
 from onepipe.warehouse import books, canonical
 from onepipe.warehouse.database import Database
@@ -76,8 +75,12 @@ class Target:
 def open_target(config: Config, connection: Connection, db: Database) -> Target:
     """A connection as the published warehouse knows it. Raises ConfigError."""
     kept = books.mapping(db, connection.name)
-    mapping = applied_mapping(config, connection, kept) if kept else load_mapping(mapping_path(config, connection))
+    mapping = applied_mapping(config, connection, kept) if kept else mapping_of(config, connection)
     connector = closed_connector(config, connection)
+    pairs = {label: canonical.pairs(db, connection.name, id_) for label, id_ in SELECTORS.items() if label != "stage"}
+    writes = connector.writes
+    for column in writes.by_id if writes else ():
+        pairs[column] = canonical.pairs_at(db, connection.name, column, writes.places[column] if writes else ())
     return Target(
         connection=connection,
         connector=connector,
@@ -85,7 +88,5 @@ def open_target(config: Config, connection: Connection, db: Database) -> Target:
         reading=reading_of(config, connection, mapping, connector),
         stages=canonical.stages(db, connection.name),
         listed=mapping.stages is not None and mapping.stages.resource in connector.facts.reference,
-        pairs={
-            label: canonical.pairs(db, connection.name, id_) for label, id_ in SELECTORS.items() if label != "stage"
-        },
+        pairs=pairs,
     )

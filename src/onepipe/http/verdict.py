@@ -69,7 +69,8 @@ def _judged(
     if writes and 400 <= status < 500:
         return Verdict(Rejected(f"The CRM refuses it: {said}", content=answer.content))
     if status in (404, 405, 410, 501):
-        return Verdict(Unavailable(f"The CRM has no such path: {said}.{end}", "Check the connection's base_url."))
+        told = f"The CRM has no such path: {said}.{end}"
+        return Verdict(Unavailable(told, "Check the connection's base_url.", lasting=True))
     if status >= 500:
         return Verdict(Unavailable(f"The CRM failed: {said}"))
     return Verdict(BadPayload(f"The CRM does not accept the request: {said}"))

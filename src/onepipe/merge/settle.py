@@ -1,6 +1,7 @@
 """What became of a value that was sent, told by reading it back."""
 
 import html
+import re
 from collections.abc import Callable
 from datetime import date, datetime
 from decimal import Decimal
@@ -12,6 +13,8 @@ from onepipe.merge.words import CLEAR, MISSING, PLAIN, Habits
 
 Settled = Literal["done", "done_normalised", "not_applied", "overwritten"]
 
+_MARKUP = re.compile(r"<[^<>]*>")
+_STUMP = 3  # signs before the dots that tell of a cut
 _CUT_AT = 20  # a shorter beginning of what was sent is somebody's own text rather than ours cut off
 
 
@@ -115,8 +118,23 @@ def _fine(number: Decimal) -> int:
 
 
 def _squeezed(column: str, wanted: str, now: str) -> bool:
-    one, other = ("".join(html.unescape(text).split()).casefold() for text in (wanted, now))
+    """Whether a text is ours with its markup, its blanks, its end or what is beyond ASCII taken away."""
     if column == "contact_phone":  # with the country's code before it, and without the leading zero
         digits, read = (folded(column, text, PLAIN).lstrip("0") for text in (wanted, now))
         return bool(digits) and read.endswith(digits)
-    return one == other or (len(now) >= _CUT_AT and text_form(wanted).startswith(text_form(now)))
+    ours = {_plain(form) for form in (wanted, _MARKUP.sub("", wanted), *_ascii(wanted))}
+    kept = text_form(now)
+    end = next((mark for mark in ("...", "\u2026") if kept.endswith(mark)), "")
+    stump = kept.removesuffix(end).rstrip()
+    cut = len(stump) >= (_STUMP if end else _CUT_AT) and text_form(wanted).startswith(stump)
+    return _plain(now) in ours or cut
+
+
+def _plain(text: str) -> str:
+    return "".join(html.unescape(text).split()).casefold()
+
+
+def _ascii(text: str) -> tuple[str, str]:
+    """A text in a CRM that has no other letters: they become question marks, or nothing."""
+    asked, none = (text.encode("ascii", errors).decode() for errors in ("replace", "ignore"))
+    return (asked, none) if none.strip() else (asked, asked)

@@ -112,7 +112,7 @@ _TABLE = (
         False,
         False,
         "not sent: the mode, a limit, a rule for the field or the value itself stands against it",
-        ("ready", "converged", "conflict", "gone"),
+        ("ready", *_MERGED, "dead"),
         "put right what the message names, or `onepipe edit drop ID`",
     ),
     State("gone", "failed", True, False, "the CRM no longer has the record; nothing was sent"),

@@ -13,11 +13,12 @@ from onepipe import journal, logs
 from onepipe.account import utc_now
 from onepipe.config import Connection
 from onepipe.errors import OnepipeError, UsageError
+from onepipe.merge import states
 from onepipe.project import Project
 from onepipe.publish import guard, restore
 from onepipe.pull import unforeseen
 from onepipe.push.limits import refuse_limits, refuse_modes
-from onepipe.push.lost import OPEN, over
+from onepipe.push.lost import OPEN, close
 from onepipe.push.part import Part, record_of
 from onepipe.push.planning import SIDE_BY_SIDE, waiting_for
 from onepipe.push.site import Clock, Sleep, open_site, reading, same_account
@@ -55,7 +56,9 @@ def apply(
     run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
     report = PushReport(run_id=run_id)
     if plan is not None:
-        report.items += [_gone(item) for item in plan.items if item.record not in wanted.get(item.connection, {})]
+        report.items += [
+            _over(project, item) for item in plan.items if item.record not in wanted.get(item.connection, {})
+        ]
     if touched:
         _guarded(project, touched, watch)
         run = _Run(project=project, run_id=run_id, plan=plan, watch=watch, wait=wait, stop=stop, sleep=sleep, now=now)
@@ -180,19 +183,21 @@ class _Run:
                 if push.state in OPEN or push.op == "call":
                     part.settle(site, push)
                 elif (push.source_id or push.draft) not in wanted_still:
-                    over(site, push)
+                    close(site, push)
             for asked in site.asked:
                 part.carry(site, asked)
 
 
-def _gone(item: Item) -> Done:
-    """An item of a plan whose edits wait no more."""
+def _over(project: Project, item: Item) -> Done:
+    """An item of a plan whose edits wait no more: they were sent before, or are wanted no more."""
+    pushes = [one for one in project.control.outbox.of_connection(item.connection) if set(item.edits) <= set(one.edits)]
+    sent = next((one for one in reversed(pushes) if item.edits and states.STATES[one.state].sound), None)
     return Done(
         connection=item.connection,
-        source_id=item.source_id,
+        source_id=item.source_id or (sent.source_id if sent else None),
         op=item.op,
-        state="stale",
-        message=GONE_EDITS,
+        state="converged" if sent else "stale",
+        message=f"sent already, by run {sent.run_id}" if sent else GONE_EDITS,
         draft=item.draft,
         name=item.name,
     )

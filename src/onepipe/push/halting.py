@@ -39,7 +39,7 @@ def halt_of(error: OnepipeError, now: datetime) -> Halt | None:
         return Halt("ready", error)
     if isinstance(error, RateLimited):
         return Halt("waiting", error, error.until or now + LATER)
-    if isinstance(error, Unavailable):
+    if isinstance(error, Unavailable) and not error.lasting:
         return Halt("waiting", error, now + LATER)
     return None
 
@@ -52,11 +52,16 @@ def halted(work: Work, error: OnepipeError) -> Done:
         state = "refused" if isinstance(error, WriteRefused) else "rejected"
         work.put(names, state, error.message)
         return work.settle(None if names else state, "" if names else error.message)
-    push = work.site.outbox.get(work.push_id)
-    state = "dead" if push and push.tries >= TRIES and halt.state == "waiting" else halt.state
+    state = "dead" if isinstance(error, Unavailable) and _given_up(work) else halt.state
     work.put(names, state, error.message)
     done = work.settle(None if names else state, error.message, next_at=halt.next_at)
     raise Halted(done, halt)
+
+
+def _given_up(work: Work) -> bool:
+    """Whether the CRM could not be reached in so many runs; one that asks to wait is waited for, however long."""
+    push = work.site.outbox.get(work.push_id)
+    return push is not None and push.tries >= TRIES * (len(PAUSES) + 1)
 
 
 def patiently(work: Work, request: Request) -> Sent:

@@ -1,10 +1,11 @@
 """The item of one record: what the report, the tables and people are told of it."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from onepipe.control.conflicts import Clash
 from onepipe.edit import Asked, slot
-from onepipe.merge import states, value
+from onepipe.merge import FieldMerge, states, value, value_of
 from onepipe.push.merging import Weighed
 from onepipe.push.site import Site
 from onepipe.push.words import Done, DoneField
@@ -25,7 +26,8 @@ def begun(site: Site, weighed: Weighed) -> Done:
         state = "ready" if one.decision == "write" else "gone" if merged.gone else NOT_SENT[one.decision]
         sides = {"base": one.base, "ours": one.ours, "theirs": one.theirs}
         texts = {side: value.shown(name, it) for side, it in sides.items()}
-        fields[name] = DoneField(state=state, message=one.reason, now=texts["theirs"], **texts)
+        message = "; ".join(filter(None, (one.reason, *_neighbours(weighed, one))))
+        fields[name] = DoneField(state=state, message=message, now=texts["theirs"], **texts)
     if asked.op == "delete":
         state, message = NOT_SENT.get(merged.decision, "ready"), merged.reason
     else:
@@ -41,6 +43,17 @@ def begun(site: Site, weighed: Weighed) -> Done:
         draft=asked.draft,
         name=record.get("name") or asked.ours.get("name"),
     )
+
+
+def _neighbours(weighed: Weighed, one: FieldMerge) -> Iterator[str]:
+    """What became of the fields that a conflict is about, beside its own: nobody could decide without."""
+    base = weighed.asked.bases.get(one.field)
+    if one.decision != "conflict" or base is None:
+        return
+    for name in one.together:
+        was, is_ = (value.shown(name, value_of(record, name)) for record in (base, weighed.record))
+        if was != is_:
+            yield f"{name} was {was or 'empty'}, is {is_ or 'empty'}"
 
 
 def clashes(site: Site, weighed: Weighed, done: Done, push_id: int | None) -> list[Clash]:

@@ -14,8 +14,8 @@ from onepipe.edit import Asked
 from onepipe.errors import UsageError
 from onepipe.project import Project
 from onepipe.push.halting import Halted
-from onepipe.push.made import adopt, finish, made, sent_at
-from onepipe.push.merging import weigh
+from onepipe.push.made import Sighted, adopt, finish, made, sent_at
+from onepipe.push.sending import decided
 from onepipe.push.site import Site, open_site, reading
 from onepipe.push.words import Done
 from onepipe.push.work import Work, taken
@@ -37,7 +37,7 @@ def settle_lost(site: Site, push: Push, asked: Asked | None) -> Done | None:
     return _written(site, push, asked)
 
 
-def over(site: Site, push: Push) -> None:
+def close(site: Site, push: Push) -> None:
     """Close a push that nothing is wanted of any more: a person kept the CRM's value, or dropped its edits."""
     kept = push.state == "conflict"
     state = "kept_remote" if kept else "dead"
@@ -68,7 +68,7 @@ def link(project: Project, push_id: int, source_id: str, agreed: Callable[[], ob
         site.read(source_id)
         agreed()
         try:
-            return adopt(taken(site, weigh(site.target, asked, None, site.policy), held), source_id)[0]
+            return adopt(taken(site, decided(site, asked, None), held), source_id)[0]
         except Halted as halted:  # it could not be read a second time, which the next run does
             return halted.done
 
@@ -88,16 +88,16 @@ def _found(look: Any) -> bool:
 
 
 def _create(site: Site, push: Push, asked: Asked) -> Done | None:
-    work = taken(site, weigh(site.target, asked, None, site.policy), push)
+    work = taken(site, decided(site, asked, None), push)
     attempts = site.outbox.attempts(push.push_id)
     told = _told_id(attempts)
-    found = [told] if told else made(site, work.weighed, sent_at(site, push.push_id))
-    if found is not None and len(found) == 1:
-        return finish(work, found[0])
-    site.outbox.looked(push.push_id, {"found": found})
+    found = Sighted([told], []) if told else made(site, work.weighed, sent_at(site, push.push_id))
+    if found is not None and found.sure:
+        return finish(work, found.sure)
+    site.outbox.looked(push.push_id, {"found": None if found is None else found.all})
     names = list(work.weighed.merged.writes)
-    if found is None or len(found) > 1:
-        return _ambiguous(work, push, found)
+    if found is None or found.all:
+        return _ambiguous(work, push, None if found is None else found.all)
     if proven(site, push.push_id, sent_at(site, push.push_id)):
         work.settle("ready", "two looks found no such record: it is sent again")
         return None
@@ -131,7 +131,7 @@ def _ambiguous(work: Work, push: Push, found: list[str] | None) -> Done:
 
 def _written(site: Site, push: Push, asked: Asked) -> Done | None:
     """An update or a delete: what the CRM holds now tells."""
-    weighed = weigh(site.target, asked, site.look(push.source_id or "", asked.ours), site.policy)
+    weighed = decided(site, asked, site.look(push.source_id or "", asked.ours))
     work = taken(site, weighed, push)
     attempts = site.outbox.attempts(push.push_id)
     work.before = attempts[-1].before if attempts else None
@@ -149,7 +149,8 @@ def _written(site: Site, push: Push, asked: Asked) -> Done | None:
     if any(_adds(one) for one in attempts) and not proven(site, push.push_id, sent_at(site, push.push_id)):
         work.put(names, "unknown", "a new line may have been added; it is looked for again before anything is sent")
         return _still(work, push, "unknown")
-    work.settle("ready", "the CRM does not hold it: it is sent again")
+    partly = any(work.done.fields[name].state == "converged" for name in names)
+    work.settle("ready", "the CRM does not hold it all: it is sent again", read=weighed.theirs if partly else None)
     return None
 
 

@@ -4,18 +4,18 @@ from collections.abc import Sequence
 
 from onepipe.edit import Asked
 from onepipe.errors import (
+    BadPayload,
     Gone,
     OnepipeError,
     Rejected,
     SourceError,
-    Unavailable,
     UsageError,
 )
 from onepipe.merge.units import groups
-from onepipe.push.halting import Halt, Halted, halt_of, halted, patiently
+from onepipe.push.halting import Halted, halt_of, halted, patiently
 from onepipe.push.items import begun
-from onepipe.push.merging import Weighed, weigh
-from onepipe.push.sending import carried, change_of, named, requests
+from onepipe.push.merging import Weighed
+from onepipe.push.sending import carried, change_of, decided, named, requests
 from onepipe.push.site import Site
 from onepipe.push.verify import laid_over, read_back, shows
 from onepipe.push.words import Done, Item
@@ -23,12 +23,12 @@ from onepipe.push.work import Withdrawn, Work, begin
 
 LOOK_AGAIN = 2.0  # seconds until a lost answer is looked after again
 EDITED = "the edits of this record have changed since"
-UNTOLD = "the answer was lost, and the CRM does not show it yet"
+UNTOLD = "no usable answer came, and the CRM does not show it yet"
 
 
 def carry_out(site: Site, asked: Asked, planned: Item | None = None) -> Done:
     """An update or a delete: read, decide, send, read back. Raises Halted, LeaseHeld, and SourceError of the read."""
-    weighed = weigh(site.target, asked, site.look(asked.source_id or "", asked.ours), site.policy)
+    weighed = decided(site, asked, site.look(asked.source_id or "", asked.ours))
     work = begin(site, weighed)
     if work is None:
         return unclear(begun(site, weighed))
@@ -197,7 +197,7 @@ def _after(work: Work, names: Sequence[str], stopped: _Stopped) -> Done:
 
 def _lost(work: Work, names: Sequence[str], stopped: _Stopped) -> Done:
     """Look whether a request whose answer was lost was carried out; what cannot be told yet stays unknown."""
-    wanted = work.weighed.merged.writes
+    wanted, now = work.weighed.merged.writes, None
     for pause in (0.0, LOOK_AGAIN):
         if pause:
             work.site.sleep(pause)
@@ -208,11 +208,12 @@ def _lost(work: Work, names: Sequence[str], stopped: _Stopped) -> Done:
         work.site.outbox.looked(work.push_id, {"there": now is not None})
         if now is not None and shows(work, now, stopped.taken, wanted):
             return verified(work, work.record, stopped.taken)
-    work.put([name for name in names if work.done.fields[name].state == "ready"], "unknown", UNTOLD)
-    done = work.settle("unknown", f"{UNTOLD}: {stopped.error.message}")
-    if isinstance(stopped.error, Unavailable) and not stopped.taken:
-        raise Halted(done, Halt("waiting", stopped.error))
-    return done
+    left = [name for name in names if work.done.fields[name].state == "ready"]
+    if now is not None and isinstance(stopped.error, BadPayload):  # it had answered, so nothing is on its way any more
+        work.put(left, "rejected", stopped.error.message)
+        return work.settle(read=now)
+    work.put(left, "unknown", UNTOLD)
+    return work.settle("unknown", f"{UNTOLD}: {stopped.error.message}")
 
 
 def _stale(work: Work, reason: str) -> Done:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from threading import Event
 
-from onepipe.control import Edits, Push
+from onepipe.control import Edit, Edits, Push
 from onepipe.edit import Asked
 from onepipe.errors import AuthRefused, RateLimited, SourceError
 from onepipe.push.halting import Halt, Halted, halt_of
@@ -17,6 +17,7 @@ from onepipe.push.words import Done, Item
 
 MISMATCHES = ("not_applied", "overwritten", "rejected", "unknown", "dead")
 WRITTEN = ("done", "done_normalised", *MISMATCHES)
+SENT = "it may have been carried out; `onepipe push apply` looks before it sends again"
 STOPPED = "the run was told to stop before it"
 
 
@@ -33,6 +34,7 @@ class Part:
     now: Clock
     items: list[Done] = field(default_factory=list)
     settled: set[str] = field(default_factory=set)
+    looked: set[str] = field(default_factory=set)
     written: list[Done] = field(default_factory=list)
     unread: int = 0
     halt: Halt | None = None
@@ -44,6 +46,7 @@ class Part:
         asked = next((one for one in site.asked if (one.source_id or one.draft) == record), None)
         if record in self.wanted and not self.held:
             self._try(record, lambda: settle_lost(site, push, asked), asked)
+            self.looked.add(record)
             self.written.clear()  # of earlier runs: no canary for this one
 
     def carry(self, site: Site, asked: Asked) -> None:
@@ -55,6 +58,11 @@ class Part:
             self.held = self.held or ("ready", STOPPED)
         self._canary()
         planned = self.wanted[record]
+        if record in self.looked:  # some of it may be settled by now
+            found = site.wanted(record)
+            if found is None:
+                return
+            asked = found
         if self.held:
             self._add(record, _unsent(site.name, asked, *self.held))
         elif asked.op == "create":
@@ -72,8 +80,8 @@ class Part:
         for edit in self.edits.open({self.name}):
             record = edit.source_id or edit.draft or ""
             if record in self.wanted and record not in self.settled:
-                self._add(record, Done(connection=edit.connection, source_id=edit.source_id, op=edit.op,
-                                       draft=edit.draft, state=state, message=message))  # fmt: skip
+                told = ("unknown", SENT) if edit.state == "pushing" else (state, message)
+                self._add(record, _left(edit, *told))
         return self.items
 
     def _try(self, record: str, work: Callable[[], Done | None], asked: Asked | None = None) -> None:
@@ -115,6 +123,18 @@ class Part:
         self.items.append(done)
         self.written += [done] if done.state in WRITTEN else []
         self.watch.pushed(done)
+
+
+def _left(edit: Edit, state: str, message: str) -> Done:
+    """A record that nobody came to, or that was taken away in the middle."""
+    return Done(
+        connection=edit.connection,
+        source_id=edit.source_id,
+        op=edit.op,
+        state=state,
+        message=message,
+        draft=edit.draft,
+    )
 
 
 def _unsent(connection: str, asked: Asked, state: str, message: str) -> Done:

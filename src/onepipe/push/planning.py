@@ -20,8 +20,8 @@ from onepipe.project import Project
 from onepipe.pull import unforeseen
 from onepipe.push.items import begun, clashes, who, why
 from onepipe.push.limits import refuse_modes
-from onepipe.push.merging import Weighed, weigh
-from onepipe.push.sending import change_of, requests
+from onepipe.push.merging import Weighed
+from onepipe.push.sending import change_of, decided, requests
 from onepipe.push.site import Site, open_site, reading
 from onepipe.push.theirs import Reader
 from onepipe.push.watch import Watch
@@ -55,10 +55,13 @@ def plan(project: Project, words: Sequence[str] = (), watch: Watch | None = None
 
 
 def waiting_for(project: Project, words: Sequence[str] = ()) -> dict[str, Connection]:
-    """The chosen connections that edits or open pushes wait for, by name. Raises ConfigError for unknown names."""
+    """The chosen connections that edits or open pushes wait for, by name; one that is disabled is left alone.
+
+    Raises ConfigError for unknown names.
+    """
     control = project.control
     names = {edit.connection for edit in control.edits.open()} | {one.connection for one in control.outbox.waiting()}
-    return {one.name: one for one in project.choose(words) if one.name in names}
+    return {one.name: one for one in project.choose(words) if one.name in names and one.enabled}
 
 
 def read_plan(path: Path) -> Plan:
@@ -84,7 +87,7 @@ def planned(site: Site, asked: Sequence[Asked], watch: Watch) -> Iterator[Item]:
     """The items of some records: read, decided, described; conflicts met are written down. Raises SourceError."""
     found = [None if one.op == "create" else site.ask(one.source_id or "", one.ours) for one in asked]
     for one, theirs in zip(asked, site.understood(found), strict=True):
-        weighed = weigh(site.target, one, theirs, site.policy)
+        weighed = decided(site, one, theirs)
         meet(site, weighed)
         item = _described(site, weighed)
         watch.planned(item)
@@ -141,7 +144,7 @@ def _described(site: Site, weighed: Weighed) -> Item:
             theirs=value.shown(name, one.theirs),
             policy=one.policy,
             decision="refused" if decision == "refused" and one.decision == "write" else one.decision,
-            reason=one.reason,
+            reason=reason if decision == "refused" and one.decision == "write" else one.reason,
         )
         for name, one in merged.fields.items()
     }

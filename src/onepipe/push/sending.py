@@ -1,16 +1,18 @@
 """From what is decided to what is sent: canonical values to the CRM's own names, and the connector's requests."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from onepipe.compile import column_of, invert
 from onepipe.connector import Change, Request
-from onepipe.edit import Target, slot
+from onepipe.edit import Asked, Target, slot
 from onepipe.edit.target import PARTNER
 from onepipe.errors import UsageError
-from onepipe.merge import Refused, steps, value
-from onepipe.push.merging import Weighed
+from onepipe.merge import CLEAR, Refused, steps, value
+from onepipe.push.merging import Weighed, asked_of, weigh
 from onepipe.push.site import Site
+from onepipe.push.theirs import Theirs
 
 MEMBERS = ("tags", "line_items")
 
@@ -61,19 +63,39 @@ def _columns(site: Site, weighed: Weighed, name: str) -> dict[str, Any]:
     if name in MEMBERS:
         return {name: weighed.merged.writes.get(name) or []}
     found = dict(weighed.meant[name].sent)
-    return {column: _by_id(site, column, one) if writes and column in writes.by_id else one
+    chosen = writes.by_id if writes else frozenset()
+    text = asked_of(weighed.asked, name).value
+    return {column: _id_of(site, column, text) if column in chosen and one is not None else one
             for column, one in found.items()}  # fmt: skip
 
 
-def _by_id(site: Site, column: str, wanted: Any) -> Any:
-    """The CRM's id of a value that is chosen from a list."""
-    options = site.connector.choices(column)
-    if wanted is None or options is None:
+def decided(site: Site, asked: Asked, theirs: Theirs | None) -> Weighed:
+    """One record's edits, decided; what is chosen from a list by the CRM's id is compared by its label."""
+    chosen = site.target.writes.by_id if site.target.writes else frozenset()
+    given = {name: one for name, one in asked.ours.items() if name in chosen and one is not CLEAR}
+    ours = {**asked.ours, **{name: _label_of(site, name, one) for name, one in given.items()}}
+    return weigh(site.target, replace(asked, ours=ours), theirs, site.policy)
+
+
+def _options(site: Site, column: str) -> list[tuple[str, str]]:
+    """Id and label of what a column can hold: as the CRM tells it, else as its deals do."""
+    told = site.connector.choices(column)
+    return list(site.target.pairs.get(column, ())) if told is None else told
+
+
+def _label_of(site: Site, column: str, wanted: Any) -> Any:
+    found = value.choose(str(wanted), _options(site, column), "either")
+    return wanted if isinstance(found, Refused) else found[1]
+
+
+def _id_of(site: Site, column: str, wanted: Any) -> Any:
+    """The CRM's id of what people gave as its label or its id. Raises UsageError for a label that is not there."""
+    found = value.choose(str(wanted), _options(site, column), "either")
+    if not isinstance(found, Refused):
+        return found[0]
+    if str(wanted).isdigit() and site.connector.choices(column) is None:  # no list to hold it against
         return wanted
-    found = value.choose(str(wanted), options, "either")
-    if isinstance(found, Refused):
-        raise UsageError(f"{column} {found.reason}")
-    return found[0]
+    raise UsageError(f"{column} {found.reason}; or give the CRM's id")
 
 
 def _parts(target: Target, weighed: Weighed, name: str) -> set[str]:

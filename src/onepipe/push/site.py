@@ -72,6 +72,13 @@ class Site:
             raise AssertionError(f"{self.name}: nothing is written without a lease")
         return self.lease.number
 
+    def wanted(self, record: str) -> Asked | None:
+        """What is wanted of a record by now; None where nothing is any more."""
+        edits = [one for one in self.edits.open({self.name}) if (one.source_id or one.draft) == record]
+        with self.reader.alone() as db:
+            found = asked(db, self.target, edits)
+        return found[0] if found else None
+
     def policy(self, name: str) -> Policy:
         """What config.yaml says for a field that both sides changed."""
         return self.target.connection.write.policy(name)

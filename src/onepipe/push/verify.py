@@ -19,7 +19,7 @@ UNSEEN = "the CRM said yes, and does not show this field"
 WORDS = {
     "done_normalised": "the CRM keeps its own form",
     "not_applied": "the CRM said yes and did not do it",
-    "overwritten": "another hand wrote between our read and our read-back",
+    "overwritten": "the CRM holds something else than was sent: another hand wrote in between, or a rule of its own",
 }
 
 

@@ -21,6 +21,8 @@ from onepipe.push.site import Site
 from onepipe.push.theirs import Theirs, landed, stored_document
 from onepipe.push.words import Done, DoneField, plain
 
+UNFINISHED = "a part of it was not sent yet; `onepipe push apply` goes on with it"
+
 
 class Withdrawn(Exception):
     """An edit of the push was dropped or replaced in the moment before its request."""
@@ -111,7 +113,7 @@ class Work:
         """
         done, site = self.done, self.site
         done.state = state or states.worst(one.state for name, one in done.fields.items() if name not in wait_for)
-        done.message = message or _messages(done.fields)
+        done.message = message or _messages(done.fields) or (UNFINISHED if done.state == "ready" else "")
         done.source_id = source_id or done.source_id
         done.next_at = instant_text(next_at) if next_at else None
         each = {edit.edit_id: self._of(edit.field, wait_for) for edit in self.asked.edits}

@@ -305,7 +305,7 @@ class Administrate(Crm):
         body = self._object(call)
         if not body.get("name"):
             raise self._bad("name is required")
-        row = self._blank(next_id(self.rows), body["name"], self.now())
+        row = self._blank(next_id([*self.rows, *self.removed]), body["name"], self.now())
         row["user"] = {"id": 1, "name": self.users[1]}
         step = (body.pop("step", None) or {}).get("id", 1)
         if step not in STEPS:
@@ -509,7 +509,7 @@ class Administrate(Crm):
     def insert(self, **changes: Any) -> int:
         """Creates an opportunity; relations as {id} or as the whole object, step as {id}, any field of the record."""
         with self.lock:
-            row = self._blank(next_id(self.rows), "New opportunity", self.now())
+            row = self._blank(next_id([*self.rows, *self.removed]), "New opportunity", self.now())
             row |= {"company": {"id": 1, "name": self.companies[1]}, "user": {"id": 1, "name": self.users[1]}}
             self.rows[row["id"]] = row
             self._set(row, changes)

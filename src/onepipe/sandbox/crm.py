@@ -8,9 +8,11 @@ import re
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from functools import partial
 from typing import Any, ClassVar
 from urllib.parse import unquote
 
@@ -39,6 +41,7 @@ class Options:
 
     limit_cap: rows a list page holds at most, whatever was asked for (a hidden cap), None for none
     ignore_filters, ignore_order: lists answer 200 but leave out filtering, or ordering
+    list_lag_seconds: how late lists show a record that a request made
     date_header: whether answers carry Date; date_skew_seconds: how far that Date is ahead of the CRM's clock
     rate_limit, rate_window_seconds: requests per window before 429; None leaves the limit unenforced
     retry_after: Retry-After in seconds on those 429 answers, None for no header (none of the five documents one)
@@ -47,6 +50,7 @@ class Options:
     limit_cap: int | None = None
     ignore_filters: bool = False
     ignore_order: bool = False
+    list_lag_seconds: float = 0
     date_header: bool = True
     date_skew_seconds: float = 0
     rate_limit: int | None = None
@@ -70,14 +74,16 @@ class Records(Mapping[Any, Row]):
 
     def __getitem__(self, key: Any) -> Row:
         with self._crm.lock:
+            self._crm.catch_up()
             return copy.deepcopy(self._crm.show(self._crm.rows[key]))
 
     def __iter__(self) -> Iterator[Any]:
         with self._crm.lock:
+            self._crm.catch_up()
             return iter(list(self._crm.rows))
 
     def __len__(self) -> int:
-        return len(self._crm.rows)
+        return len(list(iter(self)))
 
 
 class Crm:
@@ -101,6 +107,7 @@ class Crm:
     def __init__(self, rows: int, seed: int, now: datetime) -> None:
         self.lock = threading.RLock()
         self.rows: dict[Any, Row] = {}
+        self.removed: list[Any] = []  # ids that were: none is given a second time
         self.url = f"http://127.0.0.1/{self.name}"
         self.clock: Callable[[], datetime] = lambda: datetime.now(UTC)
         self.log: list[Seen] = []
@@ -110,6 +117,8 @@ class Crm:
         self._version = 0
         self._orders: dict[Any, tuple[int, list[Row]]] = {}
         self._recent: deque[datetime] = deque()
+        self._postponed: list[tuple[datetime, Call]] = []
+        self._made: dict[Any, datetime] = {}
         self.seed_rows(rows, seed, now)
 
     # What a subclass gives
@@ -156,6 +165,7 @@ class Crm:
     def answer(self, call: Call) -> Answer:
         """The CRM's answer to a request, headers complete."""
         with self.lock:
+            self.catch_up()
             try:
                 result = self._respond(call)
             except Refused as refused:
@@ -183,9 +193,44 @@ class Crm:
         handler, parts = self._find(call)
         if handler == "":
             return self.refuse(*self.unrouted(call))
-        result: Answer = getattr(self, handler)(call, **parts)
+        result = self._handled(handler, call, parts)
         self.rate_headers(result, left)
         return result
+
+    def _handled(self, handler: str, call: Call, parts: dict[str, str]) -> Answer:
+        """What a handler answers; lists do not know of what was made a moment ago, if `list_lag_seconds` says so."""
+        handle: Callable[..., Answer] = getattr(self, handler)
+        if not self.options.list_lag_seconds:
+            return handle(call, **parts)
+        rows, now = self.rows, self.now()
+        if handler not in self.lists:
+            before = set(rows)
+            answer = handle(call, **parts)
+            self._made |= dict.fromkeys(self.rows.keys() - before, now)
+            return answer
+        known = now - timedelta(seconds=self.options.list_lag_seconds)
+        self.rows = {key: row for key, row in rows.items() if self._made.get(key, known) <= known}
+        self.touched()
+        try:
+            return handle(call, **parts)
+        finally:
+            self.rows = rows
+            self.touched()
+
+    def postpone(self, call: Call, seconds: float) -> None:
+        """Takes a request, and acts on it only later."""
+        self._postponed.append((self.now() + timedelta(seconds=seconds), call))
+
+    def catch_up(self) -> None:
+        """Acts on what was postponed until now, each at its own time."""
+        now, clock = self.now(), self.clock
+        due = [one for one in self._postponed if one[0] <= now]
+        self._postponed = [one for one in self._postponed if one[0] > now]
+        for at, call in due:
+            self.clock = partial(_fixed, at)
+            with suppress(Refused):
+                self._respond(call)
+        self.clock = clock
 
     def is_filter(self, name: str) -> bool:
         """Whether a query parameter narrows a list."""
@@ -284,7 +329,12 @@ class Crm:
         """Removes a record for good."""
         with self.lock:
             del self.rows[row_id]
+            self.removed.append(row_id)
             self.touched()
+
+
+def _fixed(at: datetime) -> datetime:
+    return at
 
 
 def _pattern(path: str) -> re.Pattern[str]:

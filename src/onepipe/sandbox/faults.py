@@ -2,14 +2,16 @@
 
 Kinds (`Faults.add(kind, ...)`), with their own arguments in brackets:
   replace the answer    status [status, retry_after, body], refused_200, login_page, html, error_envelope,
-                        wrong_shape [shape: missing|object|null|list], redirect [location, status], reset
+                        wrong_shape [shape: missing|object|null|list], redirect [location, status], reset,
+                        late [seconds, 60: the connection breaks, and the CRM acts so much later by its own clock]
   change the answer     truncated [keep: share of the body], short_body, empty_page, repeat_page, cycle,
                         gzip, bom, latin1 [lie: header|body], headers [headers: name -> text or null],
                         rewrite [edit: the body's bytes -> other bytes; not through the control door]
-  change the request    limit_cap [cap], ignore_filter, ignore_order
+  change the request    limit_cap [cap], ignore_filter, ignore_order,
+                        misread [edit: the body's bytes -> those that the CRM takes them for]
   take time             slow [seconds], hang [seconds, 3600]
   run code              hook [call]
-`after=True` lets the CRM act first (a write takes effect) and then spoils the answer.
+`after=True` lets the CRM act first (a write takes effect) and then spoils the answer, or calls.
 retry_after is seconds, an aware datetime, or "+N" for an HTTP-date N seconds from the CRM's clock.
 """
 
@@ -30,12 +32,12 @@ LOGIN_PAGE = (
 )
 DOWN_PAGE = b"<!DOCTYPE html>\n<html><head><title>Down for maintenance</title></head><body>Back soon.</body></html>"
 REPLACING = frozenset(
-    {"status", "refused_200", "login_page", "html", "error_envelope", "wrong_shape", "redirect", "reset"}
+    {"status", "refused_200", "login_page", "html", "error_envelope", "wrong_shape", "redirect", "reset", "late"}
 )
 CHANGING = frozenset(
     {"truncated", "short_body", "empty_page", "repeat_page", "cycle", "gzip", "bom", "latin1", "headers", "rewrite"}
 )
-REQUESTING = frozenset({"limit_cap", "ignore_filter", "ignore_order"})
+REQUESTING = frozenset({"limit_cap", "ignore_filter", "ignore_order", "misread"})
 WAITING = frozenset({"slow", "hang"})
 KINDS = REPLACING | CHANGING | REQUESTING | WAITING | {"hook"}
 ON_LISTS = frozenset(
@@ -122,13 +124,15 @@ class Fault:
         """Makes the CRM overlook a part of what was asked."""
         if self.kind == "limit_cap":
             call.cap = self.cap
+        if self.kind == "misread" and self.edit:
+            call.body = self.edit(call.body)
         call.ignore_filters = call.ignore_filters or self.kind == "ignore_filter"
         call.ignore_order = call.ignore_order or self.kind == "ignore_order"
 
     def pause(self) -> float:
         """Seconds to wait before answering."""
         standard = {"slow": 1.0, "hang": 3600.0}.get(self.kind, 0.0)
-        return self.seconds if self.seconds is not None else standard
+        return standard if self.seconds is None or self.kind == "late" else self.seconds
 
     def replacement(self, crm: Faulty) -> Answer:
         """The answer sent in the place of the CRM's own."""
@@ -145,7 +149,7 @@ class Fault:
                 answer = Answer(200, DOWN_PAGE, page)
             case "redirect":
                 answer = Answer(302 if self.status == 500 else self.status, b"", [("Location", self.location)])
-            case "reset":
+            case "reset" | "late":
                 answer = Answer(cut="reset")
             case "refused_200":
                 answer = crm.disguised_refusal()

@@ -168,15 +168,20 @@ class Sandbox:
             crm.prepare(call)
             faults = crm.faults.striking(call, crm.is_list(call))
         for fault in faults:
-            if fault.call is not None:
+            if fault.call is not None and not fault.after:
                 await asyncio.to_thread(fault.call)
             await self._pause(fault.pause() if not fault.after else 0)
             fault.alter_request(call)
         replacing = next((fault for fault in faults if fault.kind in REPLACING), None)
         if replacing is None or replacing.after:
             answer = crm.answer(call)
+        for fault in faults:
+            if fault.call is not None and fault.after:
+                await asyncio.to_thread(fault.call)
         with crm.lock:
             if replacing is not None:
+                if replacing.kind == "late":
+                    crm.postpone(call, 60.0 if replacing.seconds is None else replacing.seconds)
                 answer = crm.stamped(replacing.replacement(crm))
             for fault in faults:
                 answer = fault.change(crm, answer) if fault.kind in CHANGING else answer

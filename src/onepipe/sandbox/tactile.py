@@ -471,7 +471,8 @@ class Tactile(Crm):
     def _blank(self) -> Row:
         texts = dict.fromkeys(("name", "description", "enddate", "region"))
         nothing = texts | dict.fromkeys(("organisation_id", "person_id", "status_id", "type_id", "source_id"))
-        base = {"id": next_id([*self.rows, 1000]), "probability": 0, "cost": Decimal(0), "archived": False, "tags": []}
+        new_id = next_id([*self.rows, *self.removed, 1000])
+        base = {"id": new_id, "probability": 0, "cost": Decimal(0), "archived": False, "tags": []}
         stamps = {"created": self._now(), "lastupdated": self._now()}
         return nothing | base | stamps | dict.fromkeys(("owner", "assigned_to", "alteredby"), self.user)
 

@@ -93,15 +93,16 @@ def landed(world: World) -> None:
         world.wrong.append(f"landed up to line {mark} of {lines[-1].journal_id}")
     if sorted((int(one.conflict_id), one.state) for one in changes) != [(int(key), state) for key, state in conflicts]:
         world.wrong.append("the table of conflicts is not that of the control file")
-    most = sum(line.read is not None or line.told["gone_at"] is not None for line in lines)
+    most = sum(line.read is not None or line.told.get("gone_at") is not None for line in lines)
     if reads > most:
         world.wrong.append(f"{reads} raw rows of pushes, and {most} lines that read a record")
 
 
-def versions(world: World) -> Any:
-    """How many versions each record has."""
+def versions(world: World) -> list[tuple[Any, ...]]:
+    """Every version of every record."""
     with published(world.warehouse) as db:
-        return db.run("SELECT source_id, count(*) FROM opportunity_history GROUP BY ALL ORDER BY ALL")
+        told = "source_id, version, change_origin, changed_fields"
+        return db.run(f"SELECT {told} FROM opportunity_history ORDER BY source_id, version")
 
 
 def unlike_the_crm(db: Database, crm: Crm, currency: str | None = None) -> list[str]:

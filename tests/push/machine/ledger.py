@@ -13,7 +13,7 @@ OURS, OTHERS, GAP, LATE, HABIT = "ours", "others", "gap", "late", "habit"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A value of one field since a moment. `hand`: ours, others, others in the one-request gap, ours but late, habit."""
+    """A value of one field since a moment. `hand`: ours, others, gap (others, after our read), late (ours), habit."""
 
     seq: int
     at: datetime

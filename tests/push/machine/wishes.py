@@ -7,7 +7,8 @@ from typing import Any
 from onepipe.control import Control, Edit
 from onepipe.merge import states
 from tests.push.machine.ledger import GAP, LATE, OURS, Change
-from tests.push.machine.world import FIELDS, World, form, rounded
+from tests.push.machine.remote import FIELDS, form, rounded
+from tests.push.machine.world import World
 
 OPEN = ("queued", "pushing")
 BUSY = ("429", "500", "503")
@@ -72,7 +73,7 @@ class Wishes:
     def _laid_over(self, change: Change) -> None:
         about = f"{change.key} {change.field}: {change.before} became {change.entry.value}"
         wishes = [one for one in self.open() if (one.record, one.field) == (change.key, change.field)]
-        meant = [one for one in wishes if change.entry.value in (one.value, _rounded(one.value))]
+        meant = [one for one in wishes if change.entry.value in _forms(one)]
         saw = self.ledger.last_read[change.key][1].get(change.field)
         if saw != change.before and (meant or change.entry.value == saw):  # a form may want what was just read again
             self._in_between(change)
@@ -163,7 +164,7 @@ class Wishes:
                 wish.record in self.ledger.gone if wish.op == "delete" else wish.value in {one.value for one in since}
             )
         return {
-            "done_normalised": "misread" in struck,
+            "done_normalised": "misread" in struck or wish.value is None,
             "overwritten": any(one.hand in (OURS, LATE) for one in since),
             "not_applied": bool({"ignores", "misread"} & set(struck)) or any(one.hand != OURS for one in since[1:]),
             "rejected": "422" in struck,
@@ -173,11 +174,11 @@ class Wishes:
         }.get(wish.ended, False)
 
 
-def _rounded(value: str | None) -> str | None:
-    """A value as the CRM that rounds and trims keeps it."""
-    if value is None:
-        return None
-    return rounded(value.encode()).decode() + ("0" if value.endswith(".25") else "")
+def _forms(wish: Wish) -> tuple[str | None, ...]:
+    """A value as the CRM may keep it: as it is, rounded and trimmed; for an amount that is cleared, zero."""
+    if wish.value is None:
+        return (None, "0.00") if wish.field == "amount" else (None,)
+    return wish.value, rounded(wish.value.encode()).decode() + ("0" if wish.value.endswith(".25") else "")
 
 
 def _told(control: Control, name: str, wish: Wish) -> tuple[str, Any]:

@@ -1,25 +1,20 @@
-"""One simulated CRM without sockets, one project, one clock, and a process that may end at any step of a push.
+"""A project beside one simulated CRM, one clock, and a process that may end at any step of a push.
 
-The engine is the real one, with its control file, its warehouse, its connector and its door: only the wire ends in the
-CRM's own code. A crash is an exception at a numbered point: before and after every write to the control file, every
-request, every commit of the warehouse; from there on the process can write nothing any more.
+The engine is the real one, with its control file, its warehouse, its connector and its door. A crash is an exception at
+a numbered point: before and after every write to the control file, every request, every commit of the warehouse; from
+there on the process can write nothing any more.
 """
 
-import re
 import shutil
 import tempfile
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import onepipe.http.door
-import onepipe.logs
-import onepipe.publish
 import onepipe.push.applying
 import onepipe.push.calls
 import onepipe.push.lost
@@ -28,166 +23,28 @@ import onepipe.push.resolve
 import onepipe.registry
 import onepipe.run
 import onepipe.warehouse.work
-from onepipe.http.answer import Headers
-from onepipe.http.wire import Got, Lost
 from onepipe.merge import states
 from onepipe.project import Project
 from onepipe.push.site import open_site
-from onepipe.sandbox import Sandbox
-from onepipe.sandbox.wire import Answer, Call
-from tests.push.desk import OWN, SECOND, VALUES, Desk
-from tests.push.machine.ledger import GAP, HABIT, LATE, OTHERS, OURS, Ledger, Sheet
+from tests.push.machine.remote import Line, Remote
 from tests.simulation.steps import swapped
 
 MEMORY = Path("/dev/shm")  # noqa: S108 - thousands of commits, none of which has to outlive the test
-DEALS = 3
-TICK = timedelta(seconds=0.2)
-FIELDS: dict[str, tuple[str, ...]] = {
-    "administrate": ("name", "expected_close_date"),
-    "tactile": ("name", "amount", "description", "expected_close_date"),
-    "capsule": ("name", "amount", "description", "expected_close_date"),
-    "onautomate": ("name", "amount", "lead_source"),
-    "overplane": ("name", "amount", "expected_close_date"),
-}
 
 
 class Crash(BaseException):
     """The process ends here."""
 
 
-@dataclass
-class Trouble:
-    """What the CRM does with the next request that is a write, or a read. `kind` and `how` as faults have them."""
-
-    on: str
-    kind: str
-    how: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        """For the ledger: the kind, or the status."""
-        return str(self.how.get("status", self.kind))
-
-
-class World(Desk):
-    """One CRM, one project folder. `wrong` is everything that must not be."""
+class World(Remote):
+    """One CRM, one project folder. `wrong` is everything that must not be; `died`: the last process was ended."""
 
     def __init__(self, folder: Path, crm: str, begins: datetime, **write: Any) -> None:
-        sandbox = Sandbox(rows=0, crms=[crm], now=begins)
-        super().__init__(folder, sandbox, (crm,), **write)
-        self.now, self.name = begins, crm
-        self.server: Any = sandbox[crm]
-        self.server.options.apply({"rate_limit": None})
-        self.troubles: list[Trouble] = []
-        self.gaps: list[Callable[[], None]] = []
-        self.executed: list[str] = []
         self.wrong: list[str] = []
         self.points = self.ends_at = 0
         self.dead = self.died = False
         self.pushes: dict[int, tuple[str, bool]] = {}
-        self.on_write_done: Callable[[], None] = lambda: None
-        self.ledger = Ledger(self._sheet, lambda: self.now)
-        self._count_what_is_done()
-        with self.ledger.by(OTHERS):
-            for _ in range(DEALS):
-                self.deal(crm)
-
-    # The CRM's side
-
-    def _sheet(self) -> Sheet:
-        with self.server.lock:
-            shown = {str(key): self.server.show(row) for key, row in self.server.rows.items()}
-        names = {name: OWN[self.name][name] for name in FIELDS[self.name]}
-        return {key: {name: form(name, row.get(own)) for name, own in names.items()} for key, row in shown.items()}
-
-    def _count_what_is_done(self) -> None:
-        """Keep the bodies of all writes that took effect, late ones too."""
-        own = self.server._respond
-
-        def respond(call: Call) -> Answer:
-            answer: Answer = own(call)
-            if is_write(call) and answer.status < 400:
-                self.executed.append(call.body.decode() + call.query_string)
-            return answer
-
-        self.server._respond = respond
-
-    def catch_up(self) -> None:
-        """What the CRM has put off until now happens."""
-        with self.ledger.by(LATE):
-            self.server.catch_up()
-
-    def remotely(self, key: str, hand: str = OTHERS, **fields: Any) -> None:
-        """Another hand changes a deal; none where it is gone."""
-        row_id = next((one for one in self.server.rows if str(one) == key), None)
-        if row_id is not None:
-            with self.ledger.by(hand):
-                self.server.update(row_id, **self.own(self.name, **fields))
-
-    def remotely_delete(self, key: str, hand: str = OTHERS) -> None:
-        """Another hand removes a deal."""
-        row_id = next((one for one in self.server.rows if str(one) == key), None)
-        if row_id is not None:
-            with self.ledger.by(hand):
-                self.server.delete(row_id)
-
-    # The wire
-
-    def line(self, *_: Any, **__: Any) -> "Line":
-        """What stands in for a connection."""
-        return Line(self)
-
-    def ask(self, method: str, target: str, headers: list[tuple[bytes, bytes]], content: bytes | None) -> Got | Lost:
-        """One request, answered by the CRM with all its habits and troubles."""
-        self.point("before a request")
-        path, _, query = target.removeprefix(f"/{self.name}").partition("?")
-        told = {name.decode().lower(): value.decode() for name, value in headers}
-        call = Call(method, path, query, told, content or b"")
-        self.now += TICK
-        self.catch_up()
-        if is_write(call) and self.gaps:
-            self.gaps.pop(0)()
-        answer = self._answer(call)
-        if answer.status == 200 and not answer.cut and not is_write(call):
-            self._note_read(call)
-        self.point("after a request")
-        if answer.cut:
-            return Lost("the connection broke (invented)")
-        return Got(answer.status, Headers((name.lower(), value) for name, value in answer.headers), answer.body)
-
-    def _answer(self, call: Call) -> Answer:
-        writes = is_write(call)
-        trouble = next((one for one in self.troubles if one.on == ("write" if writes else "read")), None)
-        ignores = False
-        if trouble is not None:
-            self.troubles.remove(trouble)
-            self.ledger.strike(trouble.name)
-            ignores = trouble.kind == "ignores"
-            if not ignores:
-                self.server.faults.add(trouble.kind, **trouble.how)
-        with self.ledger.by(OURS):
-            answer: Answer = at_once(self.sandbox._play(self.server, call))
-        self.server.faults.clear()
-        if writes:
-            changed = list(self.ledger.changed)
-            self.on_write_done()
-            if ignores and changed:
-                self._undo(changed[0].key, changed[0].field, changed[0].before)
-        return answer
-
-    def _undo(self, key: str, name: str, value: str | None) -> None:
-        """The CRM said yes, and keeps what it had."""
-        if value is not None and key in self.ledger.rows:
-            row_id = next(one for one in self.server.rows if str(one) == key)
-            with self.ledger.by(HABIT):
-                self.server.update(row_id, silently=True, **self.own(self.name, **{name: value}))
-
-    def _note_read(self, call: Call) -> None:
-        words = set(call.path.split("/"))
-        for key in self.ledger.rows.keys() & words:
-            self.ledger.read(key)
-
-    # Our side
+        super().__init__(folder, crm, begins, **write)
 
     def point(self, _: str) -> None:
         """A process may end here, and a dead one does nothing more."""
@@ -226,7 +83,7 @@ class World(Desk):
             return open_site(*args, **{**how, "sleep": self.sleep, "now": self.at})
 
         return [
-            (onepipe.http.door, "Wire", self.line),
+            (onepipe.http.door, "Wire", lambda *_, **__: Line(self)),
             (onepipe.registry, "load_file", connector),
             (onepipe.push.planning, "open_site", timed),
             (onepipe.push.lost, "open_site", timed),
@@ -273,22 +130,6 @@ class World(Desk):
             self.pushes[row["push_id"]] = now
 
 
-class Line:
-    """A connection that ends in the CRM's own code."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-
-    def send(
-        self, method: str, target: bytes, headers: list[tuple[bytes, bytes]], content: bytes | None, _: float
-    ) -> Got | Lost:
-        """One try."""
-        return self._world.ask(method, target.decode(), headers, content)
-
-    def close(self) -> None:
-        """There is nothing to close."""
-
-
 class Watched:
     """The control file, with a point before and after each write."""
 
@@ -307,29 +148,6 @@ class Watched:
             yield db
         self._world.wrote(self._file)
         self._world.point("after a write")
-
-
-def is_write(call: Call) -> bool:
-    """Whether a request may change something."""
-    return call.method != "GET" or "add_tag" in call.path
-
-
-def form(name: str, value: Any) -> str | None:
-    """A value as people write it; an empty one is none."""
-    if value is None or value == "":
-        return None
-    if name == "expected_close_date":
-        return str(value)[:10]
-    return f"{Decimal(str(value)):.2f}" if name == "amount" else str(value)
-
-
-def at_once(work: Coroutine[Any, Any, Any]) -> Any:
-    """What a coroutine comes to that never waits."""
-    try:
-        work.send(None)
-    except StopIteration as done:
-        return done.value
-    raise AssertionError("the CRM wanted to wait")
 
 
 @cache
@@ -361,11 +179,3 @@ def world(crm: str, **write: Any) -> World:
     made = World(folder, crm, _BEGINS, **write)
     made.now = now
     return made
-
-
-def rounded(body: bytes) -> bytes:
-    """A CRM that keeps one digit of cents, and trims the mark at the end of names."""
-    return re.sub(rb"(ours [0-9]+)~", rb"\1", body.replace(b".25", b".3"))
-
-
-__all__ = ["DEALS", "FIELDS", "GAP", "SECOND", "VALUES", "Crash", "Trouble", "World", "form", "rounded", "world"]
