@@ -263,9 +263,9 @@ class Play(RuleBasedStateMachine):
 
     def _sweep(self) -> None:
         """A complete read; somebody has looked into the CRM, and says that what is missing was deleted."""
-        asked = Options(sweep=True, restart=True, approve=True)
-        with self.world.project() as project, self.world.ending_at(0):
-            report = sync(project, (), asked, self.world.notes, stop=Patience(self.world))
+        for asked in (Options(sweep=True), Options(sweep=True, restart=True, approve=True)):
+            with self.world.project() as project, self.world.ending_at(0):
+                report = sync(project, (), asked, self.world.notes, stop=Patience(self.world))
         if report.status != "complete":
             self.world.wrong.append(f"nothing is wrong any more, and a sync is {report.document()}")
 
