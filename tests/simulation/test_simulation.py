@@ -12,7 +12,7 @@ from tests.simulation.story import story
 # A run that is ended as if it were killed leaves its files open, which a real one's system closes.
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 
-SEEDS = 100
+SEEDS = 60
 AT_A_TIME = 5
 
 
