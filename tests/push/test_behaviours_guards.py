@@ -323,7 +323,7 @@ def test_29_a_run_is_reverted(desk: Make, crm: str) -> None:
     }
     assert ("Deal", theirs) == (made.held(crm, row, "name"), made.held(crm, row, field))
     changes = made.sql(
-        "SELECT old, new, run_id FROM field_changes WHERE field = 'name' AND origin = 'push' ORDER BY changed_at"
+        "SELECT old, new, run_id FROM field_changes WHERE field = 'name' AND origin = 'push' ORDER BY old"
     )
     assert [("Deal", "Ours"), ("Ours", "Deal")] == [one[:2] for one in changes]
     assert [first.run_id, second.run_id] == [run for (run,) in made.sql("SELECT run_id FROM pushes ORDER BY push_id")]
