@@ -86,7 +86,9 @@ def test_02_a_policy_decides(desk: Make, crm: str, policy: str, state: str, kept
     assert VALUES[field][kept] == made.held(crm, row, field)
     assert [] == made.conflicts()
     made.sync()
-    changes = made.sql(f"SELECT old, new, origin FROM field_changes WHERE field = '{field}' ORDER BY changed_at, origin DESC")
+    changes = made.sql(
+        f"SELECT old, new, origin FROM field_changes WHERE field = '{field}' ORDER BY changed_at, origin DESC"
+    )
     laid = [(VALUES[field][0], VALUES[field][2], "source"), (VALUES[field][2], VALUES[field][1], "push")]
     assert laid[: 1 + (policy == "local_wins")] == [(_plain(old), _plain(new), origin) for old, new, origin in changes]
 
