@@ -16,23 +16,21 @@ from typing import Any
 import msgspec
 
 from onepipe import logs
-from onepipe.account import account_url, allowance, open_connector, utc_now
+from onepipe.account import allowance, open_connector, utc_now
 from onepipe.config import Connection
 from onepipe.connector import Action, Answer
 from onepipe.edit import last_known
-from onepipe.errors import ConfigError, OnepipeError, UsageError
+from onepipe.errors import OnepipeError, UsageError
 from onepipe.merge import states
 from onepipe.project import Project
 from onepipe.publish import guard, restore
 from onepipe.push.calling import send, settle_lost
 from onepipe.push.callrow import Call
-from onepipe.push.site import Clock, Site, Sleep, open_site, reading
-from onepipe.push.theirs import Reader
+from onepipe.push.site import Clock, Site, Sleep, open_site, reading, same_account
 from onepipe.push.words import Done
 from onepipe.registry import load
 from onepipe.report import Watch
 from onepipe.run import publish_now
-from onepipe.warehouse import bindings
 from onepipe.yamlmarks import did_you_mean
 
 __all__ = ["Called", "call", "settle_lost"]
@@ -105,7 +103,7 @@ def call(
         project.control.lease(f"connection:{chosen.name}", wait=wait) as lease,
         logs.bound(run_id=run_id, connection=chosen.name),
     ):
-        _same_account(project, chosen, reader)
+        same_account(project, chosen, reader)
         with open_site(project, chosen, reader, run_id=run_id, lease=lease, writing=True, sleep=sleep, now=now) as site:
             done, answer = send(_knowing(site, record_id), wanted)
     return replace(_told(wanted, done, answer, run_id), trouble=_published(project, run_id, watch))
@@ -158,22 +156,6 @@ def _allow(connection: Connection, call: Call, out: Path | None) -> None:
         )
     if out is not None:
         raise UsageError(f"{call.action.name} answers with no file to be kept; nothing was sent", "leave --out away")
-
-
-def _same_account(project: Project, connection: Connection, reader: Reader) -> None:
-    """Raise ConfigError where the name belongs to another account than config.yaml says, or was never synced."""
-    with reader.alone() as db:
-        bound = bindings.bound(db).get(connection.name)
-    if bound is None:
-        raise ConfigError(
-            f"{connection.name} was never synced; nothing was sent", f"run `onepipe sync {connection.name}`"
-        )
-    if bound != (connection.connector, account_url(project.config, connection)):
-        raise ConfigError(
-            f"the name {connection.name} belongs to {bound[0]} at {bound[1]}, and config.yaml now says "
-            "another account; nothing was sent",
-            f"`onepipe rebind {connection.name}` moves the name to what config.yaml says",
-        )
 
 
 def _knowing(site: Site, record_id: str) -> Site:
