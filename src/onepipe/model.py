@@ -100,4 +100,86 @@ STAGE = (
     Column("status", "VARCHAR", "What a deal in this stage is: open, won or lost; NULL when the stage does not say"),
 )
 
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A table of what belongs to an opportunity; `columns` are those that a mapping reads, in the published order."""
+
+    name: str
+    comment: str
+    columns: tuple[Column, ...]
+
+    @property
+    def nested(self) -> Column:
+        """The column that keeps a version's children within it: a list of structs, NULL where nobody was asked."""
+        inner = ", ".join(f'"{column.name}" {column.type}' for column in (POSITION, *self.columns))
+        return Column(self.name, f"STRUCT({inner})[]", self.comment)
+
+
+POSITION = Column("position", "BIGINT", "Place among its deal's, from 1, in the CRM's order")
+
+CHILDREN = {
+    child.name: child
+    for child in (
+        Child(
+            "line_items",
+            "What a deal is made of: its lines, in the CRM's order",
+            (
+                Column("item_id", "VARCHAR", "The CRM's own id of the line"),
+                Column("name", "VARCHAR", "What is sold"),
+                Column("quantity", MONEY, "How many"),
+                Column("unit_amount", MONEY, "The price of one, in the deal's currency"),
+                Column("amount", MONEY, "The line's value; NULL without a quantity or a price"),
+                Column("description", "VARCHAR", "What the CRM says of the line"),
+            ),
+        ),
+        Child(
+            "quotes",
+            "Quotes made for a deal",
+            (
+                Column("quote_id", "VARCHAR", "The CRM's own id of the quote"),
+                Column("amount", MONEY, "Its value in `currency`"),
+                Column("currency", "VARCHAR", "ISO 4217; from the quote, else NULL"),
+                Column("expires_on", "DATE", "The day until which it holds; a calendar date in no zone"),
+                Column("created_at", "TIMESTAMPTZ", "When it was made, by the CRM, UTC"),
+            ),
+        ),
+        Child(
+            "documents",
+            "Documents of a deal",
+            (
+                Column("document_id", "VARCHAR", "The CRM's own id of the document"),
+                Column("name", "VARCHAR", "Its name"),
+                Column("body", "VARCHAR", "Its text, as the CRM sends it"),
+                Column("created_at", "TIMESTAMPTZ", "When it was made, by the CRM, UTC"),
+                Column("updated_at", "TIMESTAMPTZ", "When it last changed, by the CRM, UTC"),
+            ),
+        ),
+        Child(
+            "notes",
+            "Notes, e-mails and other entries in the history of a deal",
+            (
+                Column("note_id", "VARCHAR", "The CRM's own id of the entry"),
+                Column("kind", "VARCHAR", "What it is, the CRM's word"),
+                Column("title", "VARCHAR", "Its subject"),
+                Column("body", "VARCHAR", "Its text, as the CRM sends it"),
+                Column("author", "VARCHAR", "Who wrote it"),
+                Column("created_at", "TIMESTAMPTZ", "When it was written, by the CRM, UTC"),
+            ),
+        ),
+        Child(
+            "contacts",
+            "People and organisations of a deal beside its main contact",
+            (
+                Column("contact_id", "VARCHAR", "The CRM's own id of the contact"),
+                Column("name", "VARCHAR", "The contact's name"),
+                Column("email", "VARCHAR", "The contact's e-mail address"),
+                Column("role", "VARCHAR", "What the contact is to the deal: delegate, additional"),
+            ),
+        ),
+    )
+}
+
+NESTED = tuple(child.nested for child in CHILDREN.values())
+
 STATUSES = ("open", "won", "lost", "abandoned")

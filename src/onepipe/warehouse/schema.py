@@ -9,7 +9,7 @@ slower (measured); the merge itself keeps keys unique, and a test holds it to th
 from onepipe.model import KEY, MAPPED, OBSERVED, STAGE, VERSION, Column
 
 PRODUCT = "onepipe"
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 KEPT = (
     *KEY,
