@@ -49,6 +49,13 @@ NAMED: dict[str, Story] = {
     "a count that moved while everything was read was taken for looked into": Story(
         86, "tactile", 8, options={"era": "head", "tie_seed": 1}, acts=[Act(during={4: ["insert", "bring_back"]})]
     ),
+    "a count was taken for looked into although the sweep had explained it, and another row had gone meanwhile": Story(
+        533695680,
+        "administrate",
+        10,
+        options={"limit_cap": 5},
+        acts=[Act(), Act(before=["delete"], during={9: ["delete"]})],
+    ),
 }
 
 # Rules that chance puts to the test too seldom: each story fails when its rule is taken out.

@@ -35,6 +35,7 @@ NOTHING = Picture({}, {}, [], [], {})
 NO_BOOKS = dict.fromkeys(("complete_through", "last_sweep_at"))
 DAY = 90_000.0
 ENDINGS = 4
+UNANSWERED = ("reset", "hang", "truncated")
 BESIDES = ("/list_all", "/recently_won", "/recently_lost")
 
 
@@ -99,11 +100,11 @@ class Play:
         self.judge(f"run {number}", report, began, {kind for kind, _ in struck}, lies=lies)
 
     def run(self, during: dict[int, list[str]], stopped: Any = None, **options: Any) -> tuple[RunReport | None, float]:
-        """One run, with edits just before some of its requests; and when its first request came."""
+        """One run, with edits just before some of its requests; and when the first one came that was answered."""
         world, began = self.world, [world_time(self.world)]
 
         def on_request(number: int) -> None:
-            if number == 1:
+            if number == 1 or number - 1 == sum(one.fired for one in world.crm.faults if one.kind in UNANSWERED):
                 began[0] = world.passed
             for kind in during.get(number, ()):
                 self.editor.edit(kind)

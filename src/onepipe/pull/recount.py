@@ -48,11 +48,16 @@ class Recount:
             return
         off = self._off()
         explained = off != 0 and self.standing.source_count == stated and not self._undecided()
-        settled = explained or off == _off(self.before)  # where it moved, the next run looks again
+        settled = explained or (off == _off(self.before) and not self._moved())  # else the next run looks again
         with self.job.commit() as db:
             looked_into(db, self.job, off if settled else 0, explained=explained)
         if off and settled and not explained:
             self._fall()
+
+    def _moved(self) -> bool:
+        """Whether the complete read found rows, or that some are gone: then what is left is another difference."""
+        deleted = self.job.report.of(OPPORTUNITY).counts.deleted
+        return deleted > 0 or self.standing.listed != self.before.listed
 
     def _keep_up(self) -> None:
         """Note the count anew where a complete read moved what is known, and both agree."""

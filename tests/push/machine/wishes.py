@@ -183,10 +183,14 @@ def _forms(wish: Wish) -> tuple[str | None, ...]:
 
 def _told(control: Control, name: str, wish: Wish) -> tuple[str, Any]:
     """The final state that a journal line tells of an edit, and the value it shows."""
-    for push in reversed([one for one in control.outbox.of_connection(name) if wish.edit_id in one.edits]):
+    pushes = control.outbox.of_connection(name)
+    # An edit that is settled before the others of its push is no longer among that push's.
+    for push in reversed([one for one in pushes if wish.edit_id in one.edits or one.source_id == wish.record]):
         for line in reversed(control.outbox.lines(push.push_id)):
             told = line.told["push"]
             one = told if wish.op == "delete" else told["fields"].get(wish.field, {})
-            if one.get("state") in states.STATES and states.STATES[one["state"]].final:
+            final = one.get("state") in states.STATES and states.STATES[one["state"]].final
+            own = wish.edit_id in push.edits or (wish.op != "delete" and form(wish.field, one.get("ours")) == wish.value)
+            if final and own:
                 return one["state"], one.get("ours")
     return "", None
