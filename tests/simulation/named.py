@@ -56,6 +56,9 @@ NAMED: dict[str, Story] = {
         options={"limit_cap": 5},
         acts=[Act(), Act(before=["delete"], during={9: ["delete"]})],
     ),
+    "a tombstone was taken for older than a record whose stamp lies in the future": Story(
+        533695943, "capsule", 12, acts=[Act(before=["future"] * 12), Act(before=["delete"] * 3)]
+    ),
 }
 
 # Rules that chance puts to the test too seldom: each story fails when its rule is taken out.

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from threading import Event
 
 from onepipe import logs
@@ -83,6 +83,12 @@ class Job:
                 f"{self.name}: the run was told to stop; what was fetched is kept",
                 "the next run goes on from there",
             )
+
+    def their_now(self) -> datetime:
+        """The present by the CRM's clock, at the latest: ours, and by how much its first answer was ahead of us."""
+        first, now = self.account.http.first_date, self.account.now()
+        ahead = max(first - self.report.started_at, timedelta()) if first else timedelta()
+        return now + ahead + timedelta(seconds=1)  # a Date has no fractions
 
     def say(self, text: str) -> None:
         """Tell whoever looks on, and the report."""

@@ -120,7 +120,8 @@ class Merging:
     def _end(self, db: Database, piece: Slice, cursor: datetime | None, *, kept: bool) -> tuple[str, Counts]:
         pieces.ended(db, self.job.name, piece.kind, piece.fetched, piece.started_at, self.job.account.now())
         books.drop_slice(db, self.job.name)
-        counts = landing.land_deletions(db, self.job.account.reading, self.job.run_id, self.gone)
+        latest = self.job.their_now()
+        counts = landing.land_deletions(db, self.job.account.reading, self.job.run_id, self.gone, latest=latest)
         if counts.deleted:
             verdicts.marked(db, self.job.name)
         if piece.kind != "backfill" and kept:

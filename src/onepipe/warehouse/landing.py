@@ -149,8 +149,12 @@ def land_deletions(
     run_id: str,
     gone: Sequence[tuple[str, str, datetime | None, datetime]],
     origin: str = "pull",
+    latest: datetime | None = None,
 ) -> Counts:
-    """Mark records as deleted: (source_id, evidence, deleted_at where known, observed at). Unknown ids are ignored."""
+    """Mark records as deleted: (source_id, evidence, deleted_at where known, observed at). Unknown ids are ignored.
+
+    `latest` is the present by the CRM's clock: a stamp beyond it says nothing of when a record was last alive.
+    """
     counts = Counts()
     if not gone:
         return counts
@@ -172,7 +176,8 @@ def land_deletions(
     db.run(
         "DELETE FROM changed WHERE current_row IN "
         "(SELECT rowid FROM store.current WHERE updated_at > changed.deleted_at "
-        "AND changed.kind = 'tombstone')"
+        "AND coalesce(updated_at <= $latest::TIMESTAMPTZ, true) AND changed.kind = 'tombstone')",
+        {"latest": as_text(latest)},
     )
     counts.deleted = db.one("SELECT count(*) FROM changed")
     if counts.deleted:
