@@ -41,8 +41,8 @@ class Recount:
             looked_into(db, self.job, 0)
         return self._undecided() > 0  # what a sweep missed may be back, which only another one can tell
 
-    def after_all(self, stated: int | None) -> None:
-        """After everything was read, in a list that `stated` so many rows."""
+    def after_all(self, stated: int | None, *, whole: bool = True) -> None:
+        """After everything was read, in a list that `stated` so many rows; not `whole`: in several runs."""
         if not _off(self.before):
             self._keep_up()
             return
@@ -50,7 +50,7 @@ class Recount:
         explained = off != 0 and self.standing.source_count == stated and not self._undecided()
         settled = explained or (off == _off(self.before) and not self._moved())  # else the next run looks again
         with self.job.commit() as db:
-            looked_into(db, self.job, off if settled else 0, explained=explained)
+            looked_into(db, self.job, off if settled and whole else 0, explained=explained)
         if off and settled and not explained:
             self._fall()
 

@@ -167,9 +167,11 @@ class Scan:
         return cast("list[Any] | None", self.merging.slice.resume)
 
     def _expect(self, from_start: bool) -> None:
-        """A first load says what it expects to cost before it begins."""
-        if self.merging.slice.kind == "first" and from_start:
-            self.merging.source_count = self.job.account.connector.count()
+        """A first load says what it expects to cost before it begins; what it must come to, also when it goes on."""
+        if self.merging.slice.kind != "first":
+            return
+        self.merging.source_count = self.job.account.connector.count()
+        if from_start:
             self.job.watch.expects(self.job.name, *self.job.account.cost(self.merging.source_count))
 
     def _fill(self, resource: str, pages: Iterator[Page], begun: Token = None) -> None:

@@ -52,11 +52,14 @@ def _disagreeing(world: World, control: Control) -> list[str]:
 
 
 def _fighting(world: World, wishes: Wishes, control: Control) -> list[str]:
-    """Nobody is asked to decide between us and ourselves."""
+    """Nobody is asked to decide between us and ourselves, but where a run is taken back over what a later one wrote."""
     wrong = []
+    back = {(one.source_id, one.field) for one in control.edits.open() if (one.reason or "").startswith("revert of ")}
     for one in control.conflicts.open():
         history = world.ledger.history.get((one.source_id or "", one.field), [])
         seen = [entry for entry in history if one.record is not None and entry.at <= one.record.read_at]
+        if (one.source_id, one.field) in back and any(entry.value == one.base for entry in seen[:-1]):
+            continue
         if one.kind == "field" and seen and seen[-1].hand == OURS:
             wrong.append(f"{one.field} of {one.source_id}: theirs is ours ({one.base}, {one.ours}, {one.theirs})")
     return wrong

@@ -190,7 +190,7 @@ def _told(control: Control, name: str, wish: Wish) -> tuple[str, Any]:
             told = line.told["push"]
             one = told if wish.op == "delete" else told["fields"].get(wish.field, {})
             final = one.get("state") in states.STATES and states.STATES[one["state"]].final
-            own = wish.edit_id in push.edits or (wish.op != "delete" and form(wish.field, one.get("ours")) == wish.value)
-            if final and own:
+            same = wish.op != "delete" and form(wish.field, one.get("ours")) == wish.value
+            if final and (same or wish.edit_id in push.edits):
                 return one["state"], one.get("ours")
     return "", None
