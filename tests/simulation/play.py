@@ -163,7 +163,7 @@ class Play:
             self.wrong.append(f"nothing is wrong any more, and a run is not complete: {self.lines[-1]}")
         if self.wrong:
             return
-        for number in range(ENDINGS):
+        for number in range(ENDINGS * self.tries):
             self.world.pass_time(DAY)
             asked = {"full": True} if self.needs_full() else {"sweep": True}
             report, began = self.run({}, publishing=number == 0, **asked)
@@ -183,13 +183,18 @@ class Play:
             self.wrong.append(f"a second run over the same rows is not complete: {self.lines[-1]}")
         self.wrong += laws.changed(before, self.picture)
 
-    def undisturbed(self, what: str) -> bool:
-        """Whether a run that nothing disturbs is complete, or waits for a quota.
+    @property
+    def tries(self) -> int:
+        """How often a run is tried until it is complete.
 
         Where rows of one second come in another order on each request, luck decides whether all are met, and a run that
         says that they were not is tried again.
         """
-        for _ in range(TRIES if getattr(self.world.crm.options, "shuffle_ties", False) else 1):
+        return TRIES if getattr(self.world.crm.options, "shuffle_ties", False) else 1
+
+    def undisturbed(self, what: str) -> bool:
+        """Whether a run that nothing disturbs is complete, or waits for a quota."""
+        for _ in range(self.tries):
             report, began = self.run({}, publishing=False)
             self.judge(what, report, began, set())
             one = report.connections[0] if report else None
