@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from onepipe.cli import conflicts
 from onepipe.control import Control
 from onepipe.sandbox import Sandbox
 from tests.cli.place import Place, Told
@@ -97,6 +98,28 @@ def test_another_value_is_a_decision_too(torn: tuple[Place, Sandbox, list[str]])
     assert ["both"] == [one["resolution"] for one in told["resolved"]]
     assert 0 == applied(place).code
     assert ["-5 % for Ann", "both"] == [held(crms, one) for one in ids]
+
+
+def test_another_value_does_not_rewrite_what_was_asked(torn: tuple[Place, Sandbox, list[str]]) -> None:
+    """The table of conflicts keeps what was ours when it was decided; the value is its resolution."""
+    place, _, ids = torn
+    assert 0 == place.run("conflicts", "resolve", "1", "agreed").code
+    query = "SELECT ours, resolution, state FROM conflicts WHERE conflict_id = '1'"
+    (told,) = place.run("sql", query, "--json").json
+    assert {"ours": f"ours {ids[0]}", "resolution": "agreed", "state": "resolved"} == told
+
+
+def test_each_kind_of_conflict_is_told_how_it_is_decided(capsys: pytest.CaptureFixture[str]) -> None:
+    """A call is never sent again, so `ours` is not offered for one; nor a value for a deletion."""
+    common = dict.fromkeys(("field", "name", "base", "ours", "theirs", "draft"))
+    common |= {"connection": "acme", "source_id": "1", "opened_at": "2026-01-15T11:55:00Z", "reason": ""}
+    kinds = [("7", "lost", None), ("8", "delete", None), ("9", "lost", "new:1"), ("10", "field", None)]
+    conflicts._tell([{**common, "conflict_id": one, "kind": kind, "draft": draft} for one, kind, draft in kinds], None)
+    (told,) = [line for line in capsys.readouterr().out.splitlines() if "resolve 7" in line]
+    call, delete, new, field = told.split("`onepipe conflicts resolve ")[1:]
+    assert ("7 theirs`", False) == (call[:9], "`ours`" in call)
+    assert (True, False) == ("`ours` deletes it" in delete, "value" in delete)
+    assert "`ours` sends it again" in new and "any other word is the value to send" in field
 
 
 def test_a_change_after_the_decision_asks_again(torn: tuple[Place, Sandbox, list[str]]) -> None:

@@ -124,6 +124,28 @@ def test_the_write_mode_is_said_before_it_refuses(desk: Desk, mode: str, code: i
     assert [] == writes(crms)
 
 
+def test_edits_that_no_push_looks_at_are_named(desk: Desk) -> None:
+    """Of a disabled or a retired connection: how many, why, and what to do; it is no failure."""
+    place, crms = desk
+    [one] = deals(place, 1)
+    edit(place, one["source_id"], "description=later")
+    before = writes(crms)
+    disabled = acme(crms).replace('{"', '{"enabled": false, "', 1)
+    for config, reason in ((disabled, "is disabled"), ("  {}", "is not in config.yaml any more")):
+        (place.folder / "config.yaml").write_text("connections:\n" + config)
+        for words in (("push", "plan"), ("push", "apply", "--yes")):
+            told = place.run(*words)
+            assert (0, True) == (told.code, "1 edit of acme waits: the connection " + reason in told.out), told.out
+            assert "No edit waits" not in told.out
+        (left,) = place.run("push", "plan", "--json").json["left_alone"]
+        assert ("acme", 1) == (left["connection"], left["edits"])
+        assert "Edits of acme wait" in place.run("push", "status").out
+        if config == disabled:
+            told = place.run("edit", "acme", one["source_id"], "description=much later")
+            assert "Nothing is planned or sent for acme" in told.out
+    assert before == writes(crms)
+
+
 def test_a_plan_beyond_a_limit_says_so_and_is_refused_whole(desk: Desk) -> None:
     """Before the first request; with what the limit is called."""
     place, crms = desk

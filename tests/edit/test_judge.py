@@ -50,12 +50,26 @@ def refusal(desk: Queue, connection: str, word: str, where: str = "true") -> str
         ("overplane", 'line_items=[{"weight": 1}]', "weight"),
         ("overplane", "name", "cannot be empty"),
         ("capsule", "stage_id", "cannot be empty"),
+        ("capsule", "custom.Region=x", "several custom fields: give one of Region (Deals), Region (Partners)"),
+        ("capsule", "stage=Wonn", "'Wonn' is not there (did you mean 'Won'?); there are: New"),
+        ("administrate", "lead_source=Wbsite", "or give the CRM's id"),
+        ("administrate", 'line_items=[{"name": "x"}]', "cannot be written to this CRM"),
     ],
 )
 def test_what_cannot_be_written_is_refused(desk: Queue, connection: str, word: str, part: str) -> None:
     """Unknown, unreadable, read-only, not there, forbidden in config.yaml, or empty where the CRM wants something."""
     fixed = "period IS NULL" if word.startswith("unit_amount") else "true"
     assert part in refusal(desk, connection, word, fixed)
+
+
+def test_what_only_the_crm_can_tell_is_queued_and_said(desk: Queue) -> None:
+    """A custom field that no deal has may be there all the same; an id may be one that no deal has yet."""
+    [told] = desk.edit("capsule", desk.some_id("capsule"), "custom.Signd=true").queued
+    assert "no deal has a custom field of this name so far (did you mean 'Signed'?)" in told.note
+    [told] = desk.edit("capsule", desk.some_id("capsule"), "custom.Signed=true").queued
+    assert "" == told.note
+    [told] = desk.edit("administrate", desk.some_id("administrate"), "lead_source=987").queued
+    assert "987" == told.value
 
 
 def test_a_price_is_edited_as_the_deal_is_priced(desk: Queue) -> None:

@@ -355,7 +355,7 @@ REFUSED = [
     (["capsule", "add_tga", "1", "tag=x"], "did you mean 'add_tag'"),
     (["capsule", "explode", "1"], "known: add_tag, remove_tag"),
     (["capsule", "add_tag", "1"], "'tag' is missing"),
-    (["capsule", "add_tag", "1", "tag=x", "colour=red"], "usage: onepipe call capsule add_tag ID tag=..."),
+    (["capsule", "add_tag", "1", "tag=x", "colour=red"], "Usage: onepipe call capsule add_tag ID tag=..."),
     (["capsule", "add_tag", "1", "tag=x", "id=2"], "the ID stands by itself"),
     (["capsule", "add_tag", " ", "tag=x"], "the ID is empty"),
     (["capsule", "add_tag", "1", "tag"], "'tag' is not key=value"),

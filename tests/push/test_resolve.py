@@ -248,7 +248,7 @@ def test_decisions_are_read_from_a_file(tmp_path: Path) -> None:
     file.write_text("id,how\n1,ours\n")
     with pytest.raises(UsageError, match=r"'conflict_id' is missing\n.*'resolution' is missing\n2 faults"):
         from_csv(file)
-    with pytest.raises(UsageError, match=r"cannot be read.*nothing was decided"):
+    with pytest.raises(UsageError, match=r"there is no file.*nothing was decided"):
         from_csv(tmp_path / "none.csv")
 
 

@@ -90,11 +90,25 @@ def _tell(found: "Sequence[dict[str, Any]]", out: Path | None) -> None:
             f"`onepipe conflicts resolve --from {out}`."
         )
         return
-    first = found[0]["conflict_id"]
-    screen.tell(
-        f"`onepipe conflicts resolve {first} theirs` keeps what the CRM holds, `ours` sends your value over it, any "
-        "other word is the value to send. `onepipe conflicts list -o conflicts.csv` makes a file to decide in."
-    )
+    ways: dict[str, str] = {}
+    for one in found:
+        ways.setdefault(_way(one), one["conflict_id"])
+    told = [f"`onepipe conflicts resolve {first} {way}" for way, first in ways.items()]
+    screen.tell(" ".join([*told, "`onepipe conflicts list -o conflicts.csv` makes a file to decide in."]))
+
+
+def _way(one: dict[str, Any]) -> str:
+    """How a conflict of this kind is decided, and what follows."""
+    if one["kind"] == "field":
+        return "theirs` keeps what the CRM holds, `ours` sends your value over it, any other word is the value to send."
+    if one["kind"] == "delete":
+        return "theirs` lets the deal stay, `ours` deletes it."
+    if one["draft"]:
+        return (
+            "theirs` gives the new deal up, `ours` sends it again because it is not there, the id of a deal says that "
+            "this is it. Look in the CRM first."
+        )
+    return "theirs` closes it when you have looked in the CRM; a call is never sent again, but you can make it anew."
 
 
 def _row(one: dict[str, Any]) -> list[str | None]:

@@ -26,6 +26,7 @@ HEADINGS = ("edit", "connection", "id", "name", "field", "base", "value", "by", 
 MODES = {
     "off": "Nothing is sent: the write mode of {names} is off in config.yaml. `write: {{mode: plan}}` there lets "
     '`onepipe push plan` show what would be sent, `write: {{mode: "on"}}` lets `onepipe push apply` send it.',
+    "disabled": "Nothing is planned or sent for {names} before `enabled: true` in config.yaml: until then it waits.",
     "plan": "`onepipe push plan` shows what would be sent to {names}. Nothing can be sent: the write mode is plan in "
     'config.yaml; `write: {{mode: "on"}}` there lets `onepipe push apply` do it.',
     "on": "`onepipe push plan` shows what would be sent to {names}; `onepipe push apply` sends it.",
@@ -148,7 +149,7 @@ def _rows(config: "Config", given: Given) -> "list[Row]":
     if given.file:
         return editing.from_file(given.file, given.reason)
     if given.sql:
-        return editing.from_query(given.sql, config.warehouse, given.reason)
+        return editing.from_query(given.sql, config.snapshot, given.reason)
     known = 1 if given.new else 2
     source_id = None if given.new else given.words[1]
     return editing.from_words(given.words[0], source_id, given.words[known:], given.clear, given.reason)

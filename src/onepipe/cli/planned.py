@@ -1,11 +1,11 @@
 """What people see of a plan, in groups that say what is theirs to do."""
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import onepipe.cli.exits as exits
 import onepipe.cli.screen as screen
-from onepipe.cli.outcome import errors, table
+from onepipe.cli.outcome import errors, left_alone, table
 
 if TYPE_CHECKING:
     from onepipe.config import Config
@@ -16,8 +16,8 @@ HEADS = {"to be sent": "To be sent", "needs you": "Needs you", "nothing to send"
 EMPTY = "(empty)"
 
 
-def show(found: "Plan", config: "Config") -> None:
-    """A plan in groups, with what the CRM will do beside it, and what to do about each group."""
+def show(found: "Plan", config: "Config", left: "Sequence[Mapping[str, Any]]" = ()) -> None:
+    """A plan in groups, with what the CRM will do beside it, and what to do about each group; `left` is not in it."""
     from onepipe.push import sheet
 
     for group in sheet.GROUPS:
@@ -34,7 +34,8 @@ def show(found: "Plan", config: "Config") -> None:
         for note in item.notes:
             screen.say(screen.plain(f"{item.connection} {item.source_id or sheet.deal(item)}: {exits.sentence(note)}"))
     errors(found.errors)
-    for text in _next(found, config):
+    left_alone(left)
+    for text in _next(found, config) if found.items or not left else ():
         screen.say(text)
 
 
@@ -95,11 +96,17 @@ def _next(found: "Plan", config: "Config") -> Iterator[str]:
             "Nothing is sent where both sides changed the same: `onepipe conflicts list` names each, and `onepipe "
             "conflicts resolve ID ours|theirs|VALUE` decides."
         )
+    part = any(one.decision == "refused" for item in found.items for one in item.fields.values())
+    if "refused" not in decided and part:
+        yield (
+            "What cannot be sent waits, the deal's other fields are sent: put right what stands against it, or give it "
+            "up with `onepipe edit drop ID`; `onepipe edit list` shows the IDs."
+        )
     if "refused" in decided:
-        ids = exits.listed([one for item in found.items if item.decision == "refused" for one in item.edits])
+        ids = sorted({one for item in found.items if item.decision == "refused" for one in item.edits}, key=int)
         yield (
             f"What cannot be sent waits: put right what stands against it, or give it up with `onepipe edit drop ID` "
-            f"(edit {ids})."
+            f"({'edit' if len(ids) == 1 else 'edits'} {exits.listed(ids)})."
         )
     yield from _beyond(found, config)
     for name in _known(found, config):

@@ -59,6 +59,7 @@ def plan_(
     """
     from onepipe import push as pushing
     from onepipe.cli.steps import watching
+    from onepipe.push.standing import left_alone
 
     if out and out.suffix.lower() not in SUFFIXES:
         raise UsageError(
@@ -68,12 +69,13 @@ def plan_(
     with replacing(out) as part, door(ctx).project("push plan") as project:
         with watching() as watch:
             found = pushing.plan(project, connections or [], watch)
+        left = left_alone(project, connections or [])
         if part and out:
             part.write_text(_written(found, out), encoding="utf-8", newline="")
         if as_json:
-            screen.document(found.document())
+            screen.document(found.document() | {"left_alone": left})
         else:
-            planned.show(found, project.config)
+            planned.show(found, project.config, left)
             _tell_kept(found, out, project.config)
     end(_code(found.errors))
 
@@ -132,6 +134,8 @@ def apply(
     Each deal is read just before it is written, and once more after. What changed in the CRM meanwhile is not written
     over unasked. Without PLAN a plan is made, shown, and sent after you agreed. Ctrl-C ends after what is on its way.
     """
+    from onepipe.push.standing import left_alone
+
     _may_ask(yes, as_json)
     words = connection or []
     with door(ctx).project("push apply") as project:
@@ -140,10 +144,11 @@ def apply(
             found = found or _planned(project, words)
             _agreed(found, project.config)
         report = _sent(project, words, found, wait)
+        left = [] if file else left_alone(project, words)
     if as_json:
-        screen.document(report.document())
+        screen.document(report.document() | {"left_alone": left})
     else:
-        outcome.report(report)
+        outcome.report(report, left)
     end(report.exit_code)
 
 

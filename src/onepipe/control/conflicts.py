@@ -84,10 +84,13 @@ class Conflicts:
             row = _row(db, conflict_id)
             return _conflict(db, row) if row else None
 
-    def resolve(self, conflict_id: str, resolution: str, actor: str, reason: str = "") -> None:
+    def resolve(
+        self, conflict_id: str, resolution: str, actor: str, reason: str = "", about: Conflict | None = None
+    ) -> None:
         """A person has decided. Do it before an edit is dropped for it, which closes the conflict undecided.
 
-        Raises UsageError where it is not open.
+        `about` is the conflict as that person saw it: its `ours` stays, whatever the edit was changed to for it. Raises
+        UsageError where it is not open.
         """
         with self._file.writing() as db:
             row = _row(db, conflict_id)
@@ -96,8 +99,11 @@ class Conflicts:
                 raise UsageError(f"{what}; nothing was decided", "`onepipe conflicts list` shows those that are open")
             db.execute(
                 "UPDATE conflict SET state = 'resolved', resolved_at = ?, resolution = ?, actor = ?, why = ?, "
-                "change = ? WHERE conflict_id = ?",
-                (present(self._clock), resolution, actor, reason, _next_change(db), row["conflict_id"]),
+                "ours = ?, change = ? WHERE conflict_id = ?",
+                (
+                    *(present(self._clock), resolution, actor, reason, about.ours if about else row["ours"]),
+                    *(_next_change(db), row["conflict_id"]),
+                ),
             )
 
     def changed(self, after: int, limit: int = 1_000) -> list[tuple[int, Conflict]]:

@@ -17,13 +17,13 @@ from onepipe.edit.fields import Meant, meant
 from onepipe.edit.judge import Subject, Told, Verdicts, judge, judge_delete, judge_new
 from onepipe.edit.known import Asked, asked, last_known, records, wanted
 from onepipe.edit.rows import Row, from_file, from_query, from_words, refuse
-from onepipe.edit.target import Target, open_target, slot
+from onepipe.edit.target import Target, mode_of, open_target, slot
 from onepipe.merge import value, value_of
 from onepipe.merge.words import CLEAR
 from onepipe.warehouse import ledger
 from onepipe.warehouse.canonical import Known
 from onepipe.warehouse.database import Database
-from onepipe.warehouse.work import published
+from onepipe.warehouse.work import whole
 from onepipe.yamlmarks import did_you_mean
 
 __all__ = [
@@ -66,7 +66,7 @@ class Outcome:
 def queue(config: Config, control: Control, rows: Sequence[Row]) -> Outcome:
     """Queue edits of known records: all of them, or none. Raises UsageError with every fault, a line each."""
     verdicts = Verdicts(faults=[row.fault(row.wrong) for row in rows if row.wrong])
-    with published(config.warehouse) as db:
+    with whole(config.snapshot) as db:
         for target, mine in _by_connection(config, db, [row for row in rows if not row.wrong], verdicts):
             wishes = _grouped(mine)
             known = last_known(db, control, target.name, wishes.keys())
@@ -86,7 +86,7 @@ def create(
     """Queue one new record. Raises UsageError with every fault."""
     verdicts = Verdicts()
     wanted_rows = rows or [Row(connection=connection, source_id=None, field="name")]
-    with published(config.warehouse) as db:
+    with whole(config.snapshot) as db:
         for target, mine in _by_connection(config, db, wanted_rows, verdicts):
             drafts = [edit for edit in control.edits.open({target.name}) if edit.draft]
             judge_new(verdicts, target, mine, drafts, now or datetime.now(UTC))
@@ -97,7 +97,7 @@ def delete(config: Config, control: Control, connection: str, source_id: str, re
     """Queue the deletion of one record. Raises UsageError."""
     row = Row(connection=connection, source_id=source_id, field="", reason=reason)
     verdicts = Verdicts()
-    with published(config.warehouse) as db:
+    with whole(config.snapshot) as db:
         for target, _ in _by_connection(config, db, [row], verdicts):
             known = last_known(db, control, target.name, {source_id})
             subjects = _subjects(db, control, target, known)
@@ -112,7 +112,7 @@ def waiting(config: Config, control: Control, names: Sequence[str] = ()) -> list
     """Every open edit of these connections, or of all, oldest first, with the base as it reads today."""
     edits = control.edits.open(set(names) or None)
     found: dict[str, dict[str, Any]] = {}
-    with published(config.warehouse) as db:
+    with whole(config.snapshot) as db:
         for name in dict.fromkeys(edit.connection for edit in edits):
             mine = [edit for edit in edits if edit.connection == name]
             bases = _bases(config, db, name, mine)
@@ -142,7 +142,8 @@ def _by_connection(
             reason = f"nothing is stored of {name}: `onepipe sync {name}` loads it"
             verdicts.faults += [row.fault(reason) for row in mine]
         else:
-            found.append((open_target(config, config.connections[name], db), mine))
+            customs = any(row.field.startswith("custom.") for row in mine)
+            found.append((open_target(config, config.connections[name], db, customs=customs), mine))
     return found
 
 
@@ -225,7 +226,7 @@ def _done(config: Config, control: Control, verdicts: Verdicts, rows: Sequence[R
     ids = control.edits.put(verdicts.wishes, actor(), verdicts.withdrawn)
     queued = [replace(told, edit_id=edit_id) for told, edit_id in zip(verdicts.queued, ids, strict=True)]
     names = dict.fromkeys(told.connection for told in queued)
-    modes = {name: config.connections[name].write.mode for name in names}
+    modes = {name: mode_of(config.connections[name]) for name in names}
     return Outcome(queued=queued, nothing=verdicts.nothing, modes=modes)
 
 

@@ -1,8 +1,10 @@
 """One field of one edit: whether it can be written at all, and what its text means to this CRM."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from difflib import get_close_matches
 from typing import Any
 
 from onepipe.compile.invert import invert
@@ -69,8 +71,24 @@ def meant(target: Target, field: str, text: str, record: Mapping[str, Any]) -> M
     sent = _sent(target, field, made, record)
     if isinstance(sent, Refused):
         return sent
+    if target.customs and field.startswith("custom."):
+        seen = _custom_seen(target.customs, field.partition(".")[2])
+        if isinstance(seen, Refused):
+            return seen
+        note = seen
     refused = _cannot_be_sent(target, sent)
     return refused or Meant(made, sent, note)
+
+
+def _custom_seen(customs: Iterable[str], key: str) -> str | Refused:
+    """What is to be said of a custom field's name: nothing, that no deal has it, or that it stands for several."""
+    twins = sorted(one for one in customs if re.fullmatch(re.escape(key) + r" \(.+\)", one))
+    if len(twins) > 1:
+        return Refused(f"{key!r} is the name of several custom fields: give one of {', '.join(twins)}")
+    if key in customs:
+        return ""
+    near = "".join(f" (did you mean {one!r}?)" for one in get_close_matches(key, list(customs), 1))
+    return f"no deal has a custom field of this name so far{near}; the plan asks the CRM"
 
 
 def missing(target: Target, given: Iterable[str]) -> list[str]:
@@ -106,12 +124,20 @@ def _sent(target: Target, field: str, made: Any, record: Mapping[str, Any]) -> d
     if slot(field) == "stage":
         return _stage(target, field, column, str(made), record)
     if column == field:
-        return {field: made}
+        return _in_vain(target, field, made) or {field: made}
     found = value.choose(str(made), _known(target, slot(field)), value.given(field))
     if isinstance(found, Refused):
         known = found.reason if len(_known(target, slot(field))) <= _MANY else found.reason.partition("; there are:")[0]
         return Refused(f"{known}; or give {column}")
     return {column: found[0 if column != slot(field) else 1]}
+
+
+def _in_vain(target: Target, field: str, made: Any) -> Refused | None:
+    """Why a label cannot be sent by its id: no deal has it, and this CRM tells of no others."""
+    if not target.writes or field not in target.writes.by_id or target.tells or str(made).isdigit():
+        return None
+    found = value.choose(str(made), target.pairs.get(field, ()), "either")
+    return Refused(f"{found.reason}; or give the CRM's id") if isinstance(found, Refused) else None
 
 
 def _known(target: Target, label: str) -> list[tuple[str, str]]:
@@ -162,6 +188,8 @@ def _no_way(target: Target, field: str) -> str:
         known = sorted(name for name in target.places if name.startswith("extra."))
         told = f"those that can are {', '.join(known)}" if known else "no field without a column can"
         return f"cannot be written to this CRM; {told}"
+    if field == "line_items":
+        return "cannot be written to this CRM"
     partner = PARTNER.get(field)
     if field not in target.mapping.fields and partner not in target.mapping.fields and whole != "custom":
         return "is nothing this CRM has"

@@ -8,15 +8,18 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from onepipe.control import Control, Edit
 from onepipe.edit.target import Target
+from onepipe.mapping import Mapping as MappingFile
 from onepipe.merge import Refused, seen, value
 from onepipe.merge.words import CLEAR, Record
 from onepipe.records import Stored
 from onepipe.warehouse.canonical import Known, canonical, newest
 from onepipe.warehouse.database import Database
 
-LINE_ITEMS = "line_items"  # kept beside the details, under this name, where they were read
+LINE_ITEMS = "line_items"  # kept beside the details, under this name, where a push read them; else as the detail
 
 
 def last_known(db: Database, control: Control, connection: str, source_ids: Collection[str]) -> dict[str, Known]:
@@ -80,10 +83,34 @@ def records(db: Database, target: Target, stored: Sequence[Stored]) -> list[dict
     """Stored records read through the mapping in force, in their order; with line items, where those were read."""
     read = canonical(db, target.reading, target.mapping, stored)
     items = target.writes.items if target.writes else None
+    named = labels(target.mapping)
     for one, record in zip(stored, read, strict=True):
-        if items and LINE_ITEMS in one.details:
-            record[LINE_ITEMS] = items.rows(one.details[LINE_ITEMS].encode())
+        listed = one.details.get(LINE_ITEMS) or one.details.get(items.read) if items else None
+        if items and listed:
+            record[LINE_ITEMS] = items.rows(listed.encode())
+        if named and named in one.details and isinstance(record.get("custom"), dict):
+            record["custom"] = _by_full_name(record["custom"], one.details[named])
     return read
+
+
+def labels(mapping: MappingFile) -> str | None:
+    """The detail that custom fields are read from by label, where a label may stand for several of them."""
+    custom = mapping.fields.get("custom")
+    return custom.sources[0].steps[0] if custom and custom.transform.name == "labelled" and custom.sources else None
+
+
+def _by_full_name(custom: dict[str, Any], detail: str) -> dict[str, Any]:
+    """Custom fields under their full names as well, `Region (Deals)`.
+
+    A deal that has but one of several fields of a label shows it by the label alone; an edit names the field.
+    """
+    found = dict(custom)
+    for one in msgspec.json.decode(detail, type=list[dict[str, Any]]):
+        mark = one.get("tag") or one.get("id")
+        label = one.get("label") or mark
+        if label in custom and mark is not None:
+            found.setdefault(f"{label} ({mark})", custom[label])
+    return found
 
 
 def _bases(db: Database, target: Target, edits: Sequence[Edit]) -> dict[str, Record | None]:

@@ -89,8 +89,10 @@ def from_query(sql: str, warehouse: Path, reason: str) -> list[Row]:
 def _content(path: Path, safe: str = "nothing was queued") -> str:
     try:
         return path.read_bytes().decode("utf-8-sig")  # line ends as they are: they may belong to a value
+    except FileNotFoundError as error:
+        raise UsageError(f"there is no file {path}; {safe}") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} cannot be read: {error}; {safe}") from error
+        raise UsageError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}; {safe}") from error
 
 
 def _delimiter(text: str) -> str:
@@ -101,7 +103,7 @@ def _delimiter(text: str) -> str:
 
 def _from_parquet(path: Path, reason: str) -> list[Row]:
     if not path.is_file():
-        raise UsageError(f"{path} cannot be read: there is no such file; nothing was queued")
+        raise UsageError(f"there is no file {path}; nothing was queued")
     with scratch() as db:
         answer = Desk(db).ask(f"SELECT * FROM read_parquet({literal(str(path))})")
         return _rows(_answered(answer, f"{path}, row {{}}"), str(path), reason)

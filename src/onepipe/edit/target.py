@@ -17,6 +17,11 @@ PARTNER = SELECTORS | {id_: label for label, id_ in SELECTORS.items()}
 _LABEL = {id_: label for label, id_ in SELECTORS.items()}
 
 
+def mode_of(connection: Connection) -> str:
+    """The write mode of a connection; `disabled` where no push looks at it."""
+    return connection.write.mode if connection.enabled else "disabled"
+
+
 def slot(field: str) -> str:
     """What one open edit stands for: an id and its label are one."""
     return _LABEL.get(field, field)
@@ -27,7 +32,8 @@ class Target:
     """One connection as its edits see it, without a credential.
 
     `stages` are all that are known, `listed` whether the CRM itself lists them (else they are those its deals stand
-    in); `pairs` are the ids and labels that its deals name, by slot.
+    in); `pairs` are the ids and labels that its deals name, by slot; `customs` the names of the custom fields that its
+    deals have, where those are written by name and somebody asked for them.
     """
 
     connection: Connection
@@ -37,6 +43,7 @@ class Target:
     stages: list[dict[str, str | None]]
     listed: bool
     pairs: Mapping[str, list[tuple[str, str]]]
+    customs: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
@@ -47,6 +54,11 @@ class Target:
     def writes(self) -> Writes | None:
         """What is known of writing to this CRM; None: nothing is ever written."""
         return self.connector.writes
+
+    @property
+    def tells(self) -> bool:
+        """Whether the CRM can be asked what a column chosen from a list can hold; else only its deals tell."""
+        return type(self.connector).choices is not Connector.choices
 
     @property
     def habits(self) -> Habits:
@@ -72,13 +84,14 @@ class Target:
         return whole == "custom" and bool(key) and "custom" in self.places
 
 
-def open_target(config: Config, connection: Connection, db: Database) -> Target:
-    """A connection as the published warehouse knows it. Raises ConfigError."""
+def open_target(config: Config, connection: Connection, db: Database, *, customs: bool = False) -> Target:
+    """A connection as the published warehouse knows it, with its `customs` if asked for. Raises ConfigError."""
     kept = books.mapping(db, connection.name)
     mapping = applied_mapping(config, connection, kept) if kept else mapping_of(config, connection)
     connector = closed_connector(config, connection)
     pairs = {label: canonical.pairs(db, connection.name, id_) for label, id_ in SELECTORS.items() if label != "stage"}
-    writes = connector.writes
+    writes, custom = connector.writes, mapping.fields.get("custom")
+    named = customs and custom is not None and custom.transform.name == "labelled"
     for column in writes.by_id if writes else ():
         pairs[column] = canonical.pairs_at(db, connection.name, column, writes.places[column] if writes else ())
     return Target(
@@ -89,4 +102,5 @@ def open_target(config: Config, connection: Connection, db: Database) -> Target:
         stages=canonical.stages(db, connection.name),
         listed=mapping.stages is not None and mapping.stages.resource in connector.facts.reference,
         pairs=pairs,
+        customs=canonical.customs(db, connection.name) if named else frozenset(),
     )

@@ -82,7 +82,7 @@ def choose(text: str, options: Iterable[tuple[str, str]], by: Given) -> tuple[st
         if found:
             return Refused(f"{text!r} is not one but several: give the id, one of {', '.join(id_ for id_, _ in found)}")
     names = [one[0 if by == "id" else 1] for one in known]
-    near = "".join(f"; did you mean {one!r}?" for one in get_close_matches(text, names, 1))
+    near = "".join(f" (did you mean {one!r}?)" for one in get_close_matches(text, names, 1))
     return Refused(f"{text!r} is not there{near}; there are: {', '.join(names) or 'none'}")
 
 

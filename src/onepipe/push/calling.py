@@ -38,7 +38,8 @@ def send(site: Site, call: row.Call) -> tuple[Done, Answer | None]:
     try:
         before = site.read(call.record_id)
     except Gone as gone:
-        raise Gone(f"{site.name} has no deal {call.record_id} that this credential may see; nothing was sent") from gone
+        told = f"there is no deal {call.record_id} in {site.name} that this credential may see"
+        raise Gone(f"{told}; nothing was sent") from gone
     request = site.connector.act(call.action.name, call.record_id, call.given)
     push = _written_down(site, call, row.look(site, call.action.name, call.record_id, call.given))
     n = site.outbox.attempt(push.push_id, site.number, request.stored().decode(), stored_document(before.stored))

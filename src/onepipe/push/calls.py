@@ -126,8 +126,10 @@ def _known(project: Project, connection: Connection, action: str) -> Action:
     known = made.actions()
     if action not in known:
         guess = did_you_mean(action, known) if known else "it has none"
-        every = f"it has: {', '.join(known)}" if guess.startswith("did") else None
-        raise UsageError(f"{made.facts.title} has no action {action!r}; {guess}; nothing was sent", every)
+        near = guess.startswith("did")
+        told = f"{action!r} ({guess})" if near else f"{action!r}; {guess}"
+        every = f"it has: {', '.join(known)}" if near else None
+        raise UsageError(f"{made.facts.title} has no action {told}; nothing was sent", every)
     return known[action]
 
 

@@ -15,7 +15,7 @@ from onepipe.merge.units import groups
 from onepipe.push.halting import Halted, halt_of, halted, patiently
 from onepipe.push.items import begun
 from onepipe.push.merging import Weighed
-from onepipe.push.sending import carried, change_of, decided, named, requests
+from onepipe.push.sending import apart, carried, change_of, decided, named, requests
 from onepipe.push.site import Site
 from onepipe.push.verify import laid_over, read_back, shows
 from onepipe.push.words import Done, Item
@@ -103,9 +103,12 @@ def _update(work: Work) -> Done:
         return work.settle()
     try:
         taken = send_fields(work, names)
-    except UsageError as error:
-        work.put([name for name in names if work.done.fields[name].state == "ready"], "refused", error.message)
-        taken = []
+    except UsageError as error:  # before anything was sent
+        against = apart(work.site, work.weighed, names, error.message)
+        for name, reason in against.items():
+            work.put([name], "refused", reason)
+        left = [name for name in names if name not in against]
+        taken = send_fields(work, left) if left else []
     except _Stopped as stopped:
         return _after(work, names, stopped)
     if taken:

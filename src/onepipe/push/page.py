@@ -19,13 +19,23 @@ _HEADINGS: Mapping[Group, str] = {
 }
 MONEY = ("amount", "unit_amount")
 _STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; padding: 0 1rem; color: #222 }
-h1, h2, h3 { line-height: 1.2 } h2 { margin-top: 2.5rem; border-bottom: 2px solid #ddd } h3 { margin: 0 }
-section { border: 1px solid #ddd; border-radius: 6px; padding: 1rem; margin: 1rem 0; break-inside: avoid }
-table { border-collapse: collapse; width: 100%; margin: .5rem 0 } p { margin: .3rem 0 }
-th, td { text-align: left; padding: .3rem .6rem .3rem 0; vertical-align: top; overflow-wrap: anywhere }
-th { color: #666; font-weight: normal; border-bottom: 1px solid #ddd } .about, .none { color: #666 }
-.new { font-weight: 600 } .ask { background: #fff4d6 } .still { color: #666 } pre { overflow-x: auto }
+:root { --ink: #222; --soft: #666; --line: #ddd; --page: #fff; --ask: #fff4d6; --link: #0b57b8 }
+@media (prefers-color-scheme: dark) {
+:root { --ink: #e6edf3; --soft: #9aa7b4; --line: #3d444d; --page: #10151b; --ask: #3a2f10; --link: #7db3f5 } }
+body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; padding: 0 1rem; color: var(--ink);
+  background: var(--page); overflow-wrap: anywhere; print-color-adjust: exact; -webkit-print-color-adjust: exact }
+h1, h2, h3 { line-height: 1.2 } h2 { margin-top: 2.5rem; border-bottom: 2px solid var(--line) } h3 { margin: 0 }
+section { border: 1px solid var(--line); border-radius: 6px; padding: 1rem; margin: 1rem 0; break-inside: avoid }
+table { border-collapse: collapse; width: 100%; margin: .5rem 0; table-layout: fixed } p { margin: .3rem 0 }
+th, td { text-align: left; padding: .3rem .6rem .3rem 0; vertical-align: top } th:first-child { width: 22% }
+th { color: var(--soft); font-weight: normal; border-bottom: 1px solid var(--line) } a { color: var(--link) }
+.about, .none { color: var(--soft) } .new { font-weight: 600 } .ask { background: var(--ask) }
+.still { color: var(--soft) } pre { white-space: pre-wrap }
+@media screen and (max-width: 36rem) { tr { display: block; padding: .3rem 0; border-bottom: 1px solid var(--line) }
+  tr:first-child { display: none } td { display: block; padding: 0 } td:empty { display: none }
+  td[data-title]::before { content: attr(data-title) ": "; color: var(--soft); font-weight: normal } }
+@media print { :root { --ink: #000; --soft: #444; --line: #bbb; --page: #fff; --ask: #fff4d6; --link: #000 }
+  body { max-width: none; margin: 0 } }
 """
 _KIND: Mapping[Group, str] = {"to be sent": "send", "needs you": "ask", "nothing to send": "still"}
 
@@ -88,8 +98,13 @@ def _row(line: Line) -> str:
     if line.group == "needs you" and line.field and line.known != line.now:
         now += f'<br><span class="about">when edited: {_cell(line, line.known)}</span>'
     told = escape(": ".join(filter(None, (line.outcome, line.reason))))
-    cells = f"<td>{escape(line.field)}<td>{now}<td class=new>{_cell(line, line.new)}"
-    return f'<tr class="{_KIND[line.group]}">{cells}<td>{told}</tr>'
+    cells = (
+        f"<td>{escape(line.field)}",
+        f'<td data-title="in the CRM">{now}',
+        f'<td data-title="is to be" class=new>{_cell(line, line.new)}',
+        f'<td data-title="what happens">{told}',
+    )
+    return f'<tr class="{_KIND[line.group]}">{"".join(cells)}</tr>'
 
 
 def _cell(line: Line, value: str | None) -> str:

@@ -21,7 +21,7 @@ from onepipe.pull import unforeseen
 from onepipe.push.items import begun, clashes, who, why
 from onepipe.push.limits import refuse_modes
 from onepipe.push.merging import Weighed
-from onepipe.push.sending import change_of, decided, requests
+from onepipe.push.sending import apart, change_of, decided, requests
 from onepipe.push.site import Site, open_site, reading
 from onepipe.push.theirs import Reader
 from onepipe.push.watch import Watch
@@ -67,7 +67,8 @@ def waiting_for(project: Project, words: Sequence[str] = ()) -> dict[str, Connec
 def read_plan(path: Path) -> Plan:
     """A plan that `push plan -o` wrote as JSON. Raises UsageError for what is none."""
     if path.suffix.lower() in (".csv", ".html"):
-        raise UsageError(f"{path} is for reading; a plan that can be applied is a .json", "push plan -o PLAN.json")
+        hint = "`onepipe push plan -o plan.json` makes one"
+        raise UsageError(f"{path} is for reading; a plan that can be applied is a .json", hint)
     try:
         told = json.loads(path.read_bytes())
         made = Plan(
@@ -75,8 +76,12 @@ def read_plan(path: Path) -> Plan:
             items=tuple(_item(one) for one in told["items"]),
             errors=told.get("errors") or {},
         )
+    except FileNotFoundError as error:
+        raise UsageError(
+            f"there is no file {path}; nothing was sent", "`onepipe push plan -o plan.json` makes one"
+        ) from error
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error}; nothing was sent") from error
+        raise UsageError(f"{path} cannot be read: {error.strerror}; nothing was sent") from error
     except (ValueError, KeyError, TypeError, AttributeError, msgspec.ValidationError) as error:
         message = f"{path} is no plan of `onepipe push plan`: {type(error).__name__} {error}; nothing was sent"
         raise UsageError(message) from error
@@ -128,14 +133,12 @@ def _described(site: Site, weighed: Weighed) -> Item:
     asked, merged = weighed.asked, weighed.merged
     writing = list(merged.writes) if asked.op != "delete" else []
     reason, decision = merged.reason, merged.decision
-    notes, sent = list[str](), tuple[Request, ...]()
+    notes, sent, against = list[str](), tuple[Request, ...](), dict[str, str]()
     if writing or (asked.op == "delete" and decision == "write"):
         try:
-            change = change_of(site, weighed, writing)
-            sent = tuple(requests(site, weighed, change))
-            notes = site.connector.foresees(weighed.theirs.stored.payload.encode(), change) if weighed.theirs else []
+            sent, notes, against = _foreseen(site, weighed, writing)
         except (UsageError, Gone) as error:
-            decision, reason = "refused", error.message
+            decision, reason, against = "refused", error.message, dict.fromkeys(writing, error.message)
     notes += [f"{edit.field}: {edit.note}" for edit in asked.edits if edit.note]
     fields = {
         name: PlannedField(
@@ -143,12 +146,34 @@ def _described(site: Site, weighed: Weighed) -> Item:
             ours=value.shown(name, one.ours),
             theirs=value.shown(name, one.theirs),
             policy=one.policy,
-            decision="refused" if decision == "refused" and one.decision == "write" else one.decision,
-            reason=reason if decision == "refused" and one.decision == "write" else one.reason,
+            decision="refused" if name in against else one.decision,
+            reason=against.get(name, one.reason),
         )
         for name, one in merged.fields.items()
     }
     return _bare(site, asked, decision, reason, weighed=weighed, fields=fields, requests=sent, notes=tuple(notes))
+
+
+def _foreseen(
+    site: Site, weighed: Weighed, names: Sequence[str]
+) -> tuple[tuple[Request, ...], list[str], dict[str, str]]:
+    """What would be sent, what the CRM will do beside it, and those of these fields that cannot be sent, and why.
+
+    Raises UsageError where nothing of it can be sent.
+    """
+    against = dict[str, str]()
+    try:
+        change = change_of(site, weighed, names)
+        sent = tuple(requests(site, weighed, change))
+    except UsageError as error:
+        against = apart(site, weighed, names, error.message)
+        left = [name for name in names if name not in against]
+        if not left:
+            raise
+        change = change_of(site, weighed, left)
+        sent = tuple(requests(site, weighed, change))
+    notes = site.connector.foresees(weighed.theirs.stored.payload.encode(), change) if weighed.theirs else []
+    return sent, notes, against
 
 
 def _bare(

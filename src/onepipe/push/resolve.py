@@ -15,6 +15,7 @@ from onepipe.control import Control, Push
 from onepipe.control.stored import instant_text
 from onepipe.edit import actor
 from onepipe.edit.rows import csv_lines
+from onepipe.edit.target import mode_of
 from onepipe.errors import OnepipeError, UsageError
 from onepipe.merge import Refused, states
 from onepipe.project import Project
@@ -23,7 +24,7 @@ from onepipe.push.decided import Decided, Decision, Judge
 from onepipe.push.lost import link
 from onepipe.report import Watch
 from onepipe.run import publish_now
-from onepipe.warehouse.work import published
+from onepipe.warehouse.work import whole
 
 COLUMNS = ("conflict_id", "resolution", "reason")
 
@@ -84,7 +85,7 @@ def resolve(
     names, known = {one.conflict.connection for one in decided}, project.config.connections
     return Resolved(
         resolved=[_told(one) for one in decided],
-        modes={name: known[name].write.mode for name in sorted(names & known.keys())},
+        modes={name: mode_of(known[name]) for name in sorted(names & known.keys())},
         unpublished=_land(project, now()),
     )
 
@@ -114,7 +115,7 @@ def from_csv(path: Path) -> list[Decision]:
 def _judged(project: Project, decisions: Sequence[Decision]) -> list[Decided]:
     """What is to be done for each decision. Raises UsageError with every fault."""
     faults, found, first = list[str](), list[Decided](), dict[str, Decision]()
-    with published(project.config.warehouse) as db:
+    with whole(project.config.snapshot) as db:
         judge = Judge(project.config, project.control, db)
         for one in decisions:
             known = first.setdefault(one.conflict_id, one)
@@ -147,7 +148,7 @@ def _carry_out(project: Project, one: Decided, lease: int, now: datetime) -> Non
         control.edits.saw(edit_id, conflict.record)
 
     def decide() -> None:
-        control.conflicts.resolve(conflict.conflict_id, one.how, who, one.reason)
+        control.conflicts.resolve(conflict.conflict_id, one.how, who, one.reason, about=conflict)
 
     if one.push and one.links:
         link(project, one.push.push_id, one.how, decide)

@@ -6,13 +6,14 @@ from typing import Any
 
 from onepipe.config import Config
 from onepipe.edit import Told, actor, open_target
+from onepipe.edit.target import mode_of
 from onepipe.errors import UsageError
 from onepipe.project import Project
 from onepipe.push.opposite import Findings, take_back, told
 from onepipe.push.written import Written, written
 from onepipe.warehouse import ledger
 from onepipe.warehouse.database import Database
-from onepipe.warehouse.work import published
+from onepipe.warehouse.work import whole
 
 _KEYS = ("edit_id", "connection", "source_id", "op", "field", "base", "value", "note", "reason")
 
@@ -44,7 +45,7 @@ def revert(project: Project, run_id: str, reason: str = "") -> Reverted:
     config, control = project.config, project.control
     wrote = _written(project, run_id)
     found, why = Findings(), f"revert of {run_id}" + (f": {reason}" if reason else "")
-    with published(config.warehouse) as db:
+    with whole(config.snapshot) as db:
         for name in dict.fromkeys(one.push.connection for one in wrote):
             mine = [one for one in wrote if one.push.connection == name]
             if refusal := _not_known(config, db, name):
@@ -53,7 +54,7 @@ def revert(project: Project, run_id: str, reason: str = "") -> Reverted:
                 take_back(found, db, control, open_target(config, config.connections[name], db), mine, why)
     ids = control.edits.put(found.wishes, actor())
     queued = [replace(one, edit_id=edit_id) for one, edit_id in zip(found.queued, ids, strict=True)]
-    modes = {one.connection: config.connections[one.connection].write.mode for one in queued}
+    modes = {one.connection: mode_of(config.connections[one.connection]) for one in queued}
     return Reverted(run_id=run_id, queued=queued, nothing=found.nothing, refused=found.refused, modes=modes)
 
 

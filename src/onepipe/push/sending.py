@@ -10,6 +10,7 @@ from onepipe.edit import Asked, Target, slot
 from onepipe.edit.target import PARTNER
 from onepipe.errors import UsageError
 from onepipe.merge import CLEAR, Refused, steps, value
+from onepipe.merge.units import groups
 from onepipe.push.merging import Weighed, asked_of, weigh
 from onepipe.push.site import Site
 from onepipe.push.theirs import Theirs
@@ -44,6 +45,20 @@ def requests(site: Site, weighed: Weighed, change: Change) -> list[Request]:
         return [connector.delete(record_id, payload)]  # type: ignore[attr-defined]
     made: list[Request] = connector.update(record_id, payload, change)  # type: ignore[attr-defined]
     return made
+
+
+def apart(site: Site, weighed: Weighed, names: Iterable[str], reason: str) -> dict[str, str]:
+    """Of fields that could not be sent together, for this `reason`: those that cannot be sent alone, and why. May read.
+
+    What is decided as one is tried as one. All of them, where each alone could be sent.
+    """
+    against, every = dict[str, str](), list(names)
+    for unit in groups(every) if weighed.asked.op == "update" else ():
+        try:
+            requests(site, weighed, change_of(site, weighed, unit))
+        except UsageError as error:
+            against |= dict.fromkeys(unit, error.message)
+    return against or dict.fromkeys(every, reason)
 
 
 def named(target: Target, words: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:

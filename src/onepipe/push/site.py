@@ -19,7 +19,7 @@ from onepipe.project import Project
 from onepipe.push.theirs import Reader, Theirs, ask
 from onepipe.records import Stored
 from onepipe.warehouse import bindings
-from onepipe.warehouse.work import published
+from onepipe.warehouse.work import whole
 
 Clock = Callable[[], datetime]
 Sleep = Callable[[float], object]
@@ -161,7 +161,7 @@ def open_site(
 @contextmanager
 def reading(project: Project) -> Iterator[Reader]:
     """A reader over the published warehouse, which edits rest on. Raises ConfigError where there is none."""
-    with published(project.config.warehouse) as db:
+    with whole(project.config.snapshot) as db:
         yield Reader(db)
 
 

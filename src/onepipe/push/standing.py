@@ -1,11 +1,13 @@
 """How things stand with what goes back to the CRMs: what waits, what is to be decided, and the life of one push."""
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from onepipe.connector import Request
 from onepipe.control import Attempt, Conflict, Edit, Entry, Push
 from onepipe.control.stored import instant_text
+from onepipe.edit.target import mode_of
 from onepipe.errors import UsageError
 from onepipe.merge import states
 from onepipe.project import Project
@@ -16,6 +18,10 @@ from onepipe.warehouse.work import published
 _ON_ITS_WAY = ("sending", "unknown", "ambiguous")
 _OUTCOMES = {"answered": "answered", "unapplied": "not done", "lost": "answer lost", None: "no answer yet"}
 _SHOWN = ("push_id", "run_id", "connection", "source_id", "draft", "op", "state", "message", "tries", "next_at")
+
+
+DISABLED = "the connection is disabled; `enabled: true` in config.yaml lets them be planned and sent"
+RETIRED = "the connection is not in config.yaml any more; name it there again, or give them up with `onepipe edit drop`"
 
 
 def conflicts(project: Project, words: Sequence[str] = ()) -> list[dict[str, Any]]:
@@ -43,6 +49,17 @@ def status(project: Project, words: Sequence[str] = ()) -> dict[str, Any]:
         "conflicts": undecided,
         "last_run": _last_run(project, chosen),
     }
+
+
+def left_alone(project: Project, words: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """The edits that no plan and no run looks at, by connection, and why: it is disabled, or not in config.yaml."""
+    known = project.config.connections
+    counts = Counter(edit.connection for edit in project.control.edits.open(_chosen(project, words)))
+    return [
+        {"connection": name, "edits": count, "reason": DISABLED if name in known else RETIRED}
+        for name, count in sorted(counts.items())
+        if name not in known or not known[name].enabled
+    ]
 
 
 def show(project: Project, push_id: str | int) -> dict[str, Any]:
@@ -79,7 +96,7 @@ def _names(
     ids = [(one.connection, one.source_id) for one in wanted if one.source_id]
     if not ids or not project.config.warehouse.is_file():
         return drafts
-    with published(project.config.warehouse) as db:
+    with published(project.config.snapshot) as db:
         rows = db.run(
             "SELECT connection, source_id, name FROM opportunities "
             "WHERE source_id IN (SELECT unnest($ids::VARCHAR[])) AND connection IN (SELECT unnest($names::VARCHAR[]))",
@@ -113,7 +130,7 @@ def _by_connection(
             of = counts.setdefault(name, {"edits": 0, "pushes": 0, "conflicts": 0})
             of[what] += 1
     return [
-        {"connection": name, "mode": known[name].write.mode if name in known else None, **of}
+        {"connection": name, "mode": mode_of(known[name]) if name in known else None, **of}
         for name, of in sorted(counts.items())
     ]
 
