@@ -5,17 +5,23 @@
 The copy is made by a spawned process, from a file that is checkpointed and closed, under the commit lock: a copy made
 while commits went on missed committed rows in most trials, and reading the file in this process would drop the lock
 that DuckDB holds on it. Readers keep the file they opened; the rename never disturbs them.
+
+Where config.yaml keeps something out of the published file, the copy goes into the state folder, for our own commands,
+and the published file is made of it anew, while commits go on.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
+from onepipe.config import WHOLE
 from onepipe.errors import ConfigError, DiskTrouble
 from onepipe.spool import sync_folder
-from onepipe.warehouse import snapshot
+from onepipe.warehouse import sharing, snapshot
 from onepipe.warehouse.files import copied
 from onepipe.warehouse.snapshot import Marker
 from onepipe.warehouse.work import Warehouse
@@ -30,27 +36,52 @@ def publish(warehouse: Warehouse, target: Path, views: Path, say: Say) -> bool:
     snapshot stays as it was.
     """
     guard(warehouse, target)
-    there = _marker_of(target)
-    with warehouse.lock():
-        with warehouse.opened() as db:
-            ours = snapshot.current(db)
-            if there == ours:
-                return False
-            broken = snapshot.prepare(db, datetime.now(UTC), views)
-        part = target.with_name(f".{target.name}.{os.getpid()}.part")
-        try:
-            copied(warehouse.path, part)
-            _put_in_place(part, target, ours)
-        except OSError as error:
-            raise DiskTrouble(
-                f"the snapshot {target} could not be written: {error}",
-                "all rows are safe in the state folder; free space there and run again",
-            ) from error
-        finally:
-            part.unlink(missing_ok=True)
+    there, whole = _marker_of(target), warehouse.path.with_name(WHOLE)
+    part, copy = (path.with_name(f".{path.name}.{os.getpid()}.part") for path in (target, whole))
+    with _translated(target, part, copy):
+        with warehouse.lock():
+            with warehouse.opened() as db:
+                ours = replace(snapshot.current(db), left_out=", ".join(warehouse.left_out) or None)
+                if there == ours and whole.is_file() == bool(warehouse.left_out):
+                    return False
+                broken = snapshot.prepare(db, datetime.now(UTC), views)
+            copied(warehouse.path, copy if warehouse.left_out else part)
+            if not warehouse.left_out:
+                _put_in_place(part, target, ours)
+                whole.unlink(missing_ok=True)
+        if warehouse.left_out:
+            _share(warehouse, copy, part, target, ours, say)
     for name, reason in broken.items():
         say(f"views/{name} could not be created and is left out: {reason}")
     return True
+
+
+def _share(warehouse: Warehouse, copy: Path, part: Path, target: Path, ours: Marker, say: Say) -> None:
+    """Make the file that may be shared of a whole copy, and put both in place, unless others published newer ones."""
+    part.unlink(missing_ok=True)
+    for name in sharing.make(copy, part, warehouse.left_out):
+        say(f"`publish:` in config.yaml leaves out {name}, and no table has such a column")
+    with warehouse.lock():
+        there = _marker_of(target)
+        if there is None or there.warehouse_id != ours.warehouse_id or there.generation <= ours.generation:
+            _put_in_place(copy, warehouse.path.with_name(WHOLE), replace(ours, left_out=None), mode=0o400)
+            _put_in_place(part, target, ours)
+
+
+@contextmanager
+def _translated(target: Path, *parts: Path) -> Iterator[None]:
+    """Say what went wrong with the disk, and leave no part of a file behind."""
+    try:
+        yield
+    except OSError as error:
+        raise DiskTrouble(
+            f"the snapshot {target} could not be written: {error}",
+            "all rows are safe in the state folder; free space there and run again",
+        ) from error
+    finally:
+        for part in parts:
+            part.unlink(missing_ok=True)
+            part.with_name(f"{part.name}.wal").unlink(missing_ok=True)
 
 
 def guard(warehouse: Warehouse, target: Path) -> None:
@@ -93,23 +124,48 @@ def guard(warehouse: Warehouse, target: Path) -> None:
 
 
 def restore(warehouse: Warehouse, target: Path, say: Say) -> None:
-    """Bring back a missing work file from the published snapshot; a snapshot holds everything but open scans' pages."""
-    if warehouse.path.exists() or not target.is_file() or _marker_of(target) is None:
+    """Bring back a missing work file from the newest whole snapshot, which holds everything but open scans' pages.
+
+    Raises ConfigError where there is only one from which something was left out: to go on from it would lose that.
+    """
+    if warehouse.path.exists() or (source := _whole(warehouse, target)) is None:
         return
     with warehouse.lock():
         if warehouse.path.exists():
             return
         part = warehouse.path.with_suffix(".part")
         try:
-            copied(target, part)
+            copied(source, part)
             part.chmod(0o600)
             part.rename(warehouse.path)
         except OSError as error:
             raise DiskTrouble(
-                f"the work file in {warehouse.path.parent} is missing and could not be restored from {target}: {error}",
+                f"the work file in {warehouse.path.parent} is missing and could not be restored from {source}: {error}",
                 "the snapshot is as it was; free some space there and run again",
             ) from error
-    say(f"the work file in {warehouse.path.parent} was missing: restored from {target}")
+    say(f"the work file in {warehouse.path.parent} was missing: restored from {source}")
+
+
+def _whole(warehouse: Warehouse, target: Path) -> Path | None:
+    """The whole snapshot: the published file, or that in the state folder; None where nothing was ever published.
+
+    Raises ConfigError where there is only a published file that lacks something.
+    """
+    there = _marker_of(target)
+    if there and not there.left_out:
+        return target
+    whole = warehouse.path.with_name(WHOLE)
+    kept = _marker_of(whole)
+    if kept and (there is None or kept.warehouse_id == there.warehouse_id):
+        return whole
+    if there is None:
+        return None
+    raise ConfigError(
+        f"the work file in {warehouse.path.parent} is missing, and cannot be restored from {target}, which was "
+        f"published without {there.left_out}; nothing was read or changed",
+        f"bring {warehouse.path.name} back from a backup of the state folder; or move {target.name} away, and "
+        "everything is loaded anew, without the history",
+    )
 
 
 def _marker_of(target: Path) -> Marker | None:
@@ -132,13 +188,13 @@ def _marker_of(target: Path) -> Marker | None:
         link.unlink(missing_ok=True)
 
 
-def _put_in_place(part: Path, target: Path, ours: Marker) -> None:
+def _put_in_place(part: Path, target: Path, ours: Marker, mode: int = 0o444) -> None:
     handle = os.open(part, os.O_RDONLY)
     os.fsync(handle)
     os.close(handle)
     if snapshot.marker(part) != ours:
         raise OSError("the copy is not whole")
-    part.chmod(0o444)
+    part.chmod(mode)
     target.with_name(target.name + ".wal").unlink(missing_ok=True)
     part.rename(target)
     sync_folder(target.parent)

@@ -14,10 +14,11 @@ from onepipe.warehouse.schema import PRODUCT, quoted
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """Which warehouse a file is a snapshot of, and how new."""
+    """Which warehouse a file is a snapshot of, how new, and what was left out of it (`raw, contact_email`), if any."""
 
     warehouse_id: str
     generation: int
+    left_out: str | None = None
 
 
 def marker(path: Path) -> Marker | None:
@@ -25,13 +26,20 @@ def marker(path: Path) -> Marker | None:
     try:
         with reading(path) as db:
             rows = db.run("SELECT warehouse_id, generation FROM about WHERE product = ?", [PRODUCT])
+            lacks = left_out(db)
     except (ConfigError, duckdb.CatalogException, duckdb.BinderException):
         return None
-    return Marker(rows[0][0], rows[0][1] or 0) if rows else None
+    return Marker(rows[0][0], rows[0][1] or 0, lacks) if rows else None
+
+
+def left_out(db: Database) -> str | None:
+    """What a published file was made without; None for a whole one, as are all that an older onepipe made."""
+    told: str | None = db.one("SELECT to_json(about) ->> 'left_out' FROM about")
+    return told
 
 
 def current(db: Database) -> Marker:
-    """The marker that a snapshot taken now would have."""
+    """The marker that a whole snapshot taken now would have."""
     rows = db.run("SELECT warehouse_id, generation FROM store.meta")
     return Marker(rows[0][0], rows[0][1])
 

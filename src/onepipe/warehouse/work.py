@@ -1,6 +1,6 @@
 """The work file: opened to commit, closed at once; nobody holds it, so everybody can commit in turn."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +12,7 @@ from onepipe.warehouse import layout
 from onepipe.warehouse.database import Database, Engine, reading
 from onepipe.warehouse.files import copied
 from onepipe.warehouse.schema import SCHEMA_VERSION
+from onepipe.warehouse.snapshot import left_out
 
 Lock = Callable[[], AbstractContextManager[None]]
 SMALLEST = 12_288  # bytes of a DuckDB file's headers: one that is shorter was being made when its process was killed
@@ -21,11 +22,19 @@ class Warehouse:
     """The embedded warehouse: `work.duckdb` in the state folder.
 
     `lock` is the commit lock, shared by all processes: no two of them have the file open at the same time. `land` puts
-    in place what waits elsewhere, at the beginning of every commit and as part of it.
+    in place what waits elsewhere, at the beginning of every commit and as part of it. `left_out` is what its published
+    copy must not hold: `raw`, and names of columns; nothing, where it is to hold everything.
     """
 
-    def __init__(self, state: Path, lock: Lock, land: Callable[[Database], object] | None = None) -> None:
+    def __init__(
+        self,
+        state: Path,
+        lock: Lock,
+        land: Callable[[Database], object] | None = None,
+        left_out: Sequence[str] = (),
+    ) -> None:
         self.path = state / "work.duckdb"
+        self.left_out = tuple(left_out)
         self.spool = state / "spool"
         self.lock = lock
         self._land = land
@@ -115,4 +124,17 @@ def published(path: Path, fenced: bool = True) -> Iterator[Database]:
     if not path.is_file():
         raise ConfigError(f"there is no warehouse at {path} yet", "run `onepipe sync` first")
     with reading(path, fenced) as db:
+        yield db
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Database]:
+    """The same, for what needs raw and every column. Raises ConfigError where the file was made without them."""
+    with published(path) as db:
+        if lacks := left_out(db):
+            raise ConfigError(
+                f"{path} was published without {lacks}, and the whole snapshot that this needs is not in the state "
+                "folder; nothing was read or changed",
+                "`onepipe sync` makes it again, in the project that published the file",
+            )
         yield db
