@@ -1,13 +1,19 @@
 """Reading everything again with another mapping: all versions from raw, none added, without a request.
 
 Version by version (all first ones, all second ones, ...) through the same SELECT that a merge uses, so that what a
-version derives from the one before it comes out the same way.
+version derives from the one before it comes out the same way. A version is read with what was known at the end of its
+life: a renamed stage made a new version of the deals in it, so none of the old ones may learn of the new name. Deleted
+deals get no such version; theirs is read with what was known when it began.
 """
 
+import re
+from dataclasses import replace as with_other
+
+import onepipe.warehouse.staged as staged
 from onepipe.warehouse.database import Database
 from onepipe.warehouse.layout import typed
 from onepipe.warehouse.schema import KEPT, literal, quoted
-from onepipe.warehouse.versions import Payloads, Reading, compose, composing, keep_stages, read
+from onepipe.warehouse.versions import Payloads, Reading, compose, composing, read
 
 FOREVER = 2**62
 
@@ -27,24 +33,28 @@ def reread(db: Database, reading: Reading) -> int:
     """
     connection = {"connection": reading.connection}
     names = _names(db)
-    for resource in reading.stages:
-        _stages(db, reading, resource)
+    if reading.rules:
+        staged.read_again(db, reading.rules)
     db.run(
-        f"""CREATE OR REPLACE TEMP TABLE versions AS
-        SELECT *, lead(seq, 1, {FOREVER}) OVER (PARTITION BY source_id ORDER BY version) AS until,
+        f"""CREATE OR REPLACE TEMP TABLE versions AS SELECT v.*, coalesce(s.seq, 0) AS stages_of FROM (
+        SELECT *, CASE WHEN is_deleted THEN seq + 1
+                       ELSE lead(seq, 1, {FOREVER}) OVER (PARTITION BY source_id ORDER BY version) END AS until,
                lead(valid_from) OVER (PARTITION BY source_id ORDER BY version) AS valid_to
         FROM (SELECT {names} FROM store.closed WHERE connection = $connection
-              UNION ALL SELECT {names} FROM store.current WHERE connection = $connection)""",
-        connection,
+              UNION ALL SELECT {names} FROM store.current WHERE connection = $connection)) v
+        ASOF LEFT JOIN (SELECT DISTINCT seq FROM store.stage_versions WHERE connection = $connection AND $looked_up) s
+                       ON s.seq < v.until""",
+        connection | {"looked_up": re.search(r"\bstages\b", reading.select) is not None},
     )
     db.run("CREATE OR REPLACE TEMP TABLE rebuilt AS SELECT * FROM store.current WHERE false")
     db.run(
         "CREATE OR REPLACE TEMP TABLE unread (source_id VARCHAR, payload_hash VARCHAR, field VARCHAR, value VARCHAR, "
         "reason VARCHAR)"
     )
-    newest = db.one("SELECT max(version) FROM versions") or 0
-    for version in range(1, newest + 1):
-        _one_version(db, reading, version)
+    for version, seq in db.run("SELECT DISTINCT version, stages_of FROM versions ORDER BY ALL"):
+        staged.put_back(db, reading.connection, seq)
+        _one_version(db, with_other(reading, stages={}), version, seq)
+    staged.put_away(db)
     lead = "lead(valid_from) OVER (PARTITION BY source_id ORDER BY version)"
     db.run(f"CREATE OR REPLACE TEMP TABLE rebuilt AS SELECT *, {lead} AS valid_to FROM rebuilt")
     return int(db.one("SELECT count(*) FROM versions"))
@@ -67,7 +77,7 @@ def _names(db: Database) -> str:
     return ", ".join(quoted(column.name) for column in (*KEPT, *typed(db)))
 
 
-def _one_version(db: Database, reading: Reading, version: int) -> None:
+def _one_version(db: Database, reading: Reading, version: int, stages_of: int) -> None:
     db.run(
         """CREATE OR REPLACE TEMP TABLE changed AS
         SELECT v.source_id, r.payload, v.payload_hash, v.recorded_at AS fetched_at, v.weight, v.seq,
@@ -75,11 +85,13 @@ def _one_version(db: Database, reading: Reading, version: int) -> None:
                CASE WHEN v.is_deleted THEN v.deleted_evidence ELSE 'record' END AS kind,
                CASE WHEN v.change_origin = 'push' THEN 'push' ELSE 'source' END AS origin,
                v.deleted_at, false AS completes, NULL::BIGINT AS current_row
-        FROM versions v JOIN store.raw r ON r.seq = v.payload_seq WHERE v.version = $version""",
-        {"version": version},
+        FROM versions v JOIN store.raw r ON r.seq = v.payload_seq
+        WHERE v.version = $version AND v.stages_of = $stages_of""",
+        {"version": version, "stages_of": stages_of},
     )
     db.run(
-        "CREATE OR REPLACE TEMP TABLE before AS SELECT * FROM rebuilt WHERE version = $version",
+        "CREATE OR REPLACE TEMP TABLE before AS SELECT * FROM rebuilt WHERE version = $version "
+        "AND source_id IN (SELECT source_id FROM changed)",
         {"version": version - 1},
     )
     details = (
@@ -94,20 +106,6 @@ def _one_version(db: Database, reading: Reading, version: int) -> None:
         "INSERT INTO unread SELECT source_id, payload_hash, p.field, p.value, p.reason FROM "
         "(SELECT x.source_id, x.payload_hash, unnest(f.problems) AS p FROM changed x JOIN fresh f USING (source_id))"
     )
-
-
-def _stages(db: Database, reading: Reading, resource: str) -> None:
-    if resource == "opportunity":
-        return
-    values = {"connection": reading.connection, "resource": resource}
-    db.run(
-        "CREATE OR REPLACE TEMP TABLE listed AS SELECT r.record_id AS source_id, arg_max(r.payload, r.seq) AS payload "
-        "FROM store.raw r JOIN store.reference p USING (connection, resource, record_id) "
-        "WHERE r.connection = $connection AND r.resource = $resource GROUP BY r.record_id, p.place ORDER BY p.place",
-        values,
-    )
-    db.run("CREATE OR REPLACE TEMP VIEW source AS SELECT * FROM listed")
-    keep_stages(db, reading, resource)
 
 
 def _problems(db: Database, reading: Reading) -> None:
