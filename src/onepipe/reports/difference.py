@@ -1,0 +1,235 @@
+"""Why a figure is not the one that was frozen: the same day as known now, deal by deal, and what happened since.
+
+    as frozen -> reasons, each with what it adds -> the same day as known now -> what happened since -> today
+
+All steps of a currency add up exactly, which a test holds them to.
+"""
+
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from typing import Any
+
+import onepipe.reports.freshness as freshness
+from onepipe.reports.compared import Difference
+from onepipe.reports.frame import named, unit
+from onepipe.reports.numbers import counted, listed, minute, money, signed
+from onepipe.reports.pipeline import STEPS
+from onepipe.reports.reasons import REASONS, kinds, why
+from onepipe.reports.words import Bar, Column, Picture, Report, Section, Table, Tone
+
+Row = dict[str, Any]
+SHOWN = 200  # deals that people see; CSV and JSON have all
+
+
+def report(found: Difference, standings: Sequence[Row]) -> Report:
+    """The answer in the first lines, then the sums, then the deals."""
+    kept = found.kept
+    note = f" ({kept['note']})" if kept["note"] else ""
+    when = f"of {kept['as_of']}, frozen on {minute(kept['frozen_at'])} UTC"
+    about = [
+        f"{kept['name']}: {counted(kept['deals'], 'deal')} {when}{note}.",
+        f"Compared with the warehouse of {minute(found.head['published_at'])} UTC. {freshness.line(standings)}",
+    ]
+    moved = [block for block in found.blocks if block["reasons"] or block["since"]]
+    sections = [_sums(found), *map(_bridge, moved), *_reporting(found), _deals(found)]
+    return Report(
+        "diff",
+        f"What differs from {kept['name']}, the pipeline at the end of {kept['as_of']}",
+        "\n".join(_answer(found)),
+        found.is_nothing,
+        about,
+        sections,
+        _facts(found),
+        is_told_by_facts=True,
+    )
+
+
+def _answer(found: Difference) -> Iterator[str]:
+    """Each currency in one sentence, the one that a board asks for."""
+    day = found.kept["as_of"]
+    if found.is_nothing:
+        sums = listed([f"{money(one['now']['amount'])} {named(one['currency'])}" for one in found.blocks], 12)
+        yield f"Nothing differs: every deal of {day} is as it was frozen{f', {sums}' if sums else ''}."
+    elif not any(_counting(block) for block in found.blocks):
+        yield f"The sums of {day} are as they were frozen; {_differ(found.count)} in what adds nothing to them."
+    for block in found.blocks:
+        if _counting(block) or block["since"]:
+            yield _sentence(block, day)
+
+
+def _counting(block: Row) -> list[Row]:
+    """The reasons that make the sum of amounts another one."""
+    return [line for line in block["reasons"] if line["amount"]]
+
+
+def _differ(count: int) -> str:
+    return f"{counted(count, 'deal')} {'differs' if count == 1 else 'differ'}"
+
+
+def _sentence(block: Row, day: Any) -> str:
+    name, frozen, now, today = named(block["currency"]), *(block[key]["amount"] for key in ("before", "now", "today"))
+    told = f"{name}: {money(frozen)} was frozen"
+    if _counting(block):
+        reasons = [f"{REASONS[line['reason']]}: {signed(line['amount'])}" for line in _counting(block)]
+        told += f"; {day} is {money(now)} by what is known now ({'; '.join(reasons)})"
+    else:
+        told += f", and {day} is the same by what is known now"
+    if block["since"]:
+        steps = sorted(block["since"], key=lambda line: -abs(line["amount"]))
+        moves = [f"{STEPS[line['step']]} {signed(line['amount'])}" for line in steps]
+        return f"{told}; today is {money(today)} for what happened since ({listed(moves, 4)})."
+    return f"{told}; today is {money(today)}."
+
+
+def _sums(found: Difference) -> Section:
+    columns = (
+        Column("currency", "currency"),
+        Column("before", "as frozen", "money"),
+        Column("now", "that day, known now", "money"),
+        Column("difference", "difference", "change"),
+        Column("today", "today", "money"),
+    )
+    rows = [
+        (
+            named(block["currency"]),
+            block["before"]["amount"],
+            block["now"]["amount"],
+            block["now"]["amount"] - block["before"]["amount"],
+            block["today"]["amount"],
+        )
+        for block in found.blocks
+    ]
+    texts = ["Open deals of connections in use; a deal without an amount counts as 0 here."]
+    if not rows:
+        return Section("The sums", ["No deal was in the pipeline, and none is."])
+    return Section("The sums", texts, (), [Table("totals", "By currency", columns, rows)])
+
+
+def _bridge(block: Row) -> Section:
+    """One currency step by step, from the frozen figure to that of today."""
+    lines = list(_lines(block))
+    columns = (
+        Column("step", "step"),
+        Column("deals", "deals", "count"),
+        Column("amount", "amount", "money"),
+        Column("weighted", "weighted", "money"),
+    )
+    rows = [(line["label"], line["deals"], line["amount"], line["weighted"]) for line in lines]
+    title = f"From the frozen figure to today's ({named(block['currency'])})"
+    legend: tuple[tuple[Tone, str], ...] = (("plain", "pipeline"), ("good", "adds"), ("bad", "takes away"))
+    picture = Picture("Step by step", unit(block["currency"]), "money", list(_bars(lines)), legend)
+    table = Table("steps", f"Steps ({named(block['currency'])})", columns, rows, named(block["currency"]))
+    return Section(title, (), [picture], [table])
+
+
+def _lines(block: Row) -> Iterator[Row]:
+    yield block["before"] | {"label": "as frozen", "total": True}
+    for line in block["reasons"]:
+        yield line | {"label": REASONS[line["reason"]], "total": False}
+    yield block["now"] | {"label": "that day, by what is known now", "total": True}
+    for line in block["since"]:
+        yield line | {"label": f"since then: {STEPS[line['step']]}", "total": False, "weighted": None}
+    if block["since"]:
+        yield block["today"] | {"label": "today", "total": True, "weighted": None}
+
+
+def _bars(lines: Sequence[Row]) -> Iterator[Bar]:
+    at = Decimal(0)
+    for line in lines:
+        start = Decimal(0) if line["total"] else at
+        at = start + line["amount"]
+        told = money(line["amount"]) if line["total"] else signed(line["amount"])
+        tone: Tone = "plain" if line["total"] else "good" if line["amount"] >= 0 else "bad"
+        deals = f", {counted(line['deals'], 'deal')}" if line["total"] or line["deals"] > 0 else ""
+        yield Bar(line["label"], f"{told}{deals}", at, start, tone=tone)
+
+
+def _reporting(found: Difference) -> list[Section]:
+    one = found.converted
+    if one is None:
+        return []
+    columns = (Column("step", "step"), Column("amount", "amount", "money"))
+    rows = [("as frozen", one["before"])]
+    rows += [(REASONS[line["reason"]], line["amount"]) for line in one["reasons"]]
+    rows += [("that day, by what is known now", one["now"])]
+    rows += [(f"since then: {STEPS[line['step']]}", line["amount"]) for line in one["since"]]
+    rows += [("today", one["today"])] if one["since"] else []
+    texts = ["At the rates of that day; what has no rate is in no sum."]
+    table = Table("converted", f"In {one['currency']}", columns, rows, one["currency"])
+    return [Section(f"In the reporting currency, {one['currency']}", texts, (), [table])]
+
+
+def _deals(found: Difference) -> Section:
+    """Deal by deal, the largest difference first."""
+    if not found.count:
+        return Section("Deal by deal", ["No deal of that day differs."])
+    titles = {"deal": "deal", "before": "as frozen", "now": "known now", "why": "why"}
+    columns = tuple(Column(key, title) for key, title in titles.items())
+    rows = [
+        (_named(deal), state(deal, "before"), state(deal, "now"), _why(deal, found)) for deal in found.deals[:SHOWN]
+    ]
+    shown = f"; the {SHOWN} largest are shown, `--csv` has all" if found.count > len(rows) else ""
+    texts = [f"{_differ(found.count)}{shown}."]
+    return Section("Deal by deal", texts, (), [Table("deals", "Deals that differ", columns, rows)])
+
+
+def _named(deal: Row) -> str:
+    return f"{deal['name'] or 'no name'} ({deal['connection']} {deal['source_id']})"
+
+
+def state(deal: Row, side: str) -> str:
+    """What a deal was or is, in a few words: `open, 1,200.00 EUR, Offer`."""
+    if not deal["was_there" if side == "before" else "is_there"]:
+        return "not there" if side == "before" else "deleted" if deal["was_there"] else "not there"
+    amount, status = deal[f"amount_{side}"], deal[f"status_{side}"] or "unknown status"
+    worth = "no amount" if amount is None else " ".join(filter(None, (money(amount), deal[f"currency_{side}"])))
+    left_out = "" if deal[f"in_pipeline_{side}"] or status != "open" else "in no figure"
+    return ", ".join(filter(None, (status, worth, deal[f"stage_{side}"], left_out)))
+
+
+def _why(deal: Row, found: Difference) -> str:
+    changes = [
+        f"{one['field']}: {_value(one, 'before')} -> {_value(one, 'now')}"
+        for one in deal["changes"]
+        if one["field"] != "custom"
+    ]
+    return ". ".join(["; ".join(why(deal, found.kept)), *([listed(changes, 4)] if changes else [])])
+
+
+def _value(change: Row, side: str) -> str:
+    """A value in few words; money as everywhere."""
+    text: str | None = change[side]
+    if text is None:
+        return "nothing"
+    if change["field"] in ("amount", "unit_amount"):
+        return money(Decimal(text))
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _facts(found: Difference) -> dict[str, Any]:
+    kept = found.kept
+    about = ("name", "as_of", "frozen_at", "run_id", "generation", "note", "deals", "mappings", "reporting_currency")
+    return {
+        "frozen": {key: kept[key] for key in about} | {"frozen_at": kept["frozen_at"][:19] + "Z"},
+        "published_at": found.head["published_at"],
+        "today": found.head["today"],
+        "differs": not found.is_nothing,
+        "deals_that_differ": found.count,
+        "sums": [_sum(block) for block in found.blocks],
+        "converted": found.converted,
+        "deals": [deal_facts(deal, kept) for deal in found.deals],
+    }
+
+
+def _sum(block: Row) -> Row:
+    reasons = [{key: line[key] for key in ("reason", "deals", "amount", "weighted")} for line in block["reasons"]]
+    since = [{key: line[key] for key in ("step", "deals", "amount")} for line in block["since"]]
+    ends = {key: block[key] for key in ("before", "now")}
+    today = {key: block["today"][key] for key in ("deals", "amount")}
+    return {"currency": block["currency"], **ends, "reasons": reasons, "since": since, "today": today}
+
+
+def deal_facts(deal: Row, kept: Row) -> Row:
+    """One deal that differs, for JSON and CSV."""
+    told = {key: value for key, value in deal.items() if key != "way"}
+    return told | {"reasons": kinds(deal), "why": why(deal, kept)}
