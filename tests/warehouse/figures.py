@@ -8,10 +8,10 @@ from itertools import pairwise
 from statistics import median
 from typing import Any
 
+from tests.warehouse.money import CENT, chance, closed, converted, total, weighted
 from tests.warehouse.world import CLOSED, PLACES, STAGES, STATES, Row, World
 
 Lines = dict[tuple[Any, ...], Row]
-CENT = Decimal("0.0001")
 
 
 def stands(row: Row | None) -> bool:
@@ -35,26 +35,18 @@ def grouped(rows: Iterable[Row], key: Callable[[Row], tuple[Any, ...]]) -> dict[
     return found
 
 
-def total(values: Iterable[Decimal | None]) -> Decimal | None:
-    known = [value for value in values if value is not None]
-    return sum(known, Decimal(0)).quantize(CENT, ROUND_HALF_UP) if known else None
-
-
-def weighted(row: Row) -> Decimal | None:
-    return None if None in (row["amount"], row["probability"]) else row["amount"] * row["probability"]
-
-
-def figures(rows: list[Row]) -> Row:
-    """The figures of one line of open deals, and what is counted beside them."""
+def figures(world: World, rows: list[Row], day: date) -> Row:
+    """The figures of one line of open deals on a day, and what is counted beside them."""
     deals = [row for row in rows if row["status"] == "open" and in_use(row)]
     return {
         "deals": len(deals),
         "amount": total(row["amount"] for row in deals),
-        "weighted_amount": total(weighted(row) for row in deals),
+        "weighted_amount": total(weighted(world, row) for row in deals),
         "deals_without_amount": sum(row["amount"] is None for row in deals),
-        "deals_without_probability": sum(row["probability"] is None for row in deals),
+        "deals_without_probability": sum(chance(world, row) is None for row in deals),
         "unknown_status_deals": sum(row["status"] is None and in_use(row) for row in rows),
         "retired_deals": sum(not in_use(row) for row in rows),
+        **converted(world, deals, rows[0]["currency"], day),
     }
 
 
@@ -70,18 +62,18 @@ def _by_stage(row: Row) -> tuple[Any, ...]:
     return row["connection"], row["pipeline"], row["stage"], row["currency"]
 
 
-def _line(rows: list[Row]) -> Row:
-    return {**figures(rows), "deals_without_close_date": dateless(rows)}
+def _line(world: World, rows: list[Row], day: date) -> Row:
+    return {**figures(world, rows, day), "deals_without_close_date": dateless(rows)}
 
 
 def pipeline_by_stage(world: World) -> Lines:
-    return {key: _line(rows) for key, rows in grouped(_live(world.now()), _by_stage).items()}
+    return {key: _line(world, rows, world.today) for key, rows in grouped(_live(world.now()), _by_stage).items()}
 
 
 def pipeline_as_of(world: World, day: date) -> Lines:
     end = world.end(day)
     then = [row for row in (at(versions, end) for versions in world.deals.values()) if row]
-    lines = {(*key, True): _line(rows) for key, rows in grouped(_live(then), _by_stage).items()}
+    lines = {(*key, True): _line(world, rows, day) for key, rows in grouped(_live(then), _by_stage).items()}
     later = [
         v[0]
         for v in world.deals.values()
@@ -90,7 +82,8 @@ def pipeline_as_of(world: World, day: date) -> Lines:
     for (connection,), rows in grouped(later, lambda row: (row["connection"],)).items():
         used = [row for row in rows if in_use(row)]
         lines[connection, None, None, None, False] = {
-            **dict.fromkeys(_line([]), None),
+            **dict.fromkeys(_line(world, rows, day), None),
+            "reporting_currency": world.currency,
             "deals": len(used),
             "retired_deals": len(rows) - len(used),
             "unknown_status_deals": 0,
@@ -108,7 +101,7 @@ def forecast(world: World) -> Lines:
         day = row["expected_close_date"]
         return row["connection"], month(day), row["currency"], None if day is None else day < world.today
 
-    return {one: figures(rows) for one, rows in grouped(_live(world.now()), key).items()}
+    return {one: figures(world, rows, world.today) for one, rows in grouped(_live(world.now()), key).items()}
 
 
 def win_rate(world: World) -> Lines:
@@ -129,6 +122,7 @@ def win_rate(world: World) -> Lines:
             "lost_without_amount": sum(row["amount"] is None for row in of["lost"]),
             "closed_before_first_seen": sum(row["closed_on_evidence"] == "first_seen" for row in deals),
             "connection_state": STATES[key[0]],
+            **closed(world, of["won"], of["lost"]),
         }
     return lines
 

@@ -7,14 +7,18 @@ from decimal import Decimal
 from typing import Any
 
 from tests.warehouse.figures import at, in_use, stands
+from tests.warehouse.money import rate, rounded
 from tests.warehouse.world import CLOSED, Row, World
 
 BESIDE = ("closed_before_first_seen", "retired")
 Move = tuple[str, str | None, Decimal | None, bool]  # step, currency, what it adds, whether its amount is known
 
 
-def waterfall(world: World, first: date, last: date) -> dict[tuple[Any, ...], tuple[int, Decimal | None, int]]:
-    """(connection, currency, step) -> deals, amount, deals without an amount."""
+Told = tuple[int, Decimal | None, int]
+
+
+def waterfall(world: World, first: date, last: date) -> dict[tuple[Any, ...], Told]:
+    """(connection, currency, step) -> deals, amount, deals without an amount; without the step that rates make."""
     since, until = world.end(first), world.end(last)
     found: dict[tuple[Any, ...], list[tuple[Decimal | None, bool]]] = defaultdict(list)
     for (connection, _), versions in world.deals.items():
@@ -34,6 +38,26 @@ def waterfall(world: World, first: date, last: date) -> dict[tuple[Any, ...], tu
         )
         for key, moves in found.items()
     }
+
+
+def converted(world: World, first: date, last: date) -> dict[tuple[Any, ...], tuple[Decimal | None, int]]:
+    """(connection, currency, step) -> reporting amount, deals without a rate; `fx` where rates or rounding make one."""
+    told = waterfall(world, first, last)
+    found: dict[tuple[Any, ...], tuple[Decimal | None, int]] = {}
+    for key in {key[:2] for key in told}:
+        steps = {step: line for (*one, step), line in told.items() if tuple(one) == key}
+        before, worth = rate(world, key[1], first), rate(world, key[1], last)
+        known = worth is not None and (before is not None or not steps["begin"][0])
+        values = {}
+        for step, (deals, amount, without) in steps.items():
+            used = before if step == "begin" and deals else worth
+            if amount is not None and known and used is not None:
+                values[step] = rounded(amount * used)
+            found[*key, step] = values.get(step), 0 if known or amount is None else deals - without
+        made = values.get("end", Decimal(0)) - sum(value for step, value in values.items() if step != "end")
+        if made:
+            found[*key, "fx"] = made, 0
+    return found
 
 
 def _moves(before: Row | None, after: Row, since: datetime, first: date) -> Iterator[Move]:

@@ -5,6 +5,8 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 
+import onepipe.beside.rates as rates
+import onepipe.beside.stages as stages
 from onepipe.warehouse.views import REPORTS
 from tests.warehouse.world import CLOSED, COMPARED, Row, World, stored
 
@@ -52,11 +54,26 @@ def history() -> World:
     return world
 
 
+def decided(world: World, folder: Path) -> World:
+    """The same deals, with what the example's files beside config.yaml say."""
+    for block in re.findall(r"```csv\n((?s:.*?))```", EXAMPLE):
+        name = rates.FILE if "rate" in block.splitlines()[0] else stages.FILE
+        (folder / name).write_text(block, encoding="utf-8")
+    world.currency = "EUR"
+    said, wrong = rates.read(folder / rates.FILE, world.currency)
+    lines, more = stages.read(folder / stages.FILE, ("acme",))
+    assert [] == [*wrong, *more]
+    world.rates = [one.row for one in said]
+    for connection, pipeline, stage, _, _, weight in (one.row for one in stages.decisions(lines, ("acme",))):
+        world.weights[connection, pipeline, stage] = weight
+    return world
+
+
 def test_the_worked_example_shows_what_its_queries_answer(tmp_path: Path) -> None:
     """Each query of the example, on the deals of the example, answers with the table below it."""
     shown = re.findall(r"```sql\n((?s:.*?));\n```\n\n((?:^\|.*\n)+)", EXAMPLE, re.MULTILINE)
     assert len(shown) >= 6
-    with stored(history(), tmp_path) as db:
+    with stored(decided(history(), tmp_path), tmp_path) as db:
         db.run("UPDATE connections SET state = 'active'")
         for query, table in shown:
             answers = db.run(f"SELECT COLUMNS(*)::VARCHAR FROM ({query})")

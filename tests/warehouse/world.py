@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import onepipe.warehouse.rates as rates
 import onepipe.warehouse.reporting as reporting
 from onepipe.warehouse.database import Database, Engine
 from onepipe.warehouse.instants import iso, moment
@@ -37,6 +38,9 @@ class World:
     days: list[date]
     today: date
     published: datetime
+    currency: str | None = None
+    rates: list[tuple[date, str, Decimal]] = field(default_factory=list)
+    weights: dict[tuple[str, str | None, str], Decimal | None] = field(default_factory=dict)
     deals: dict[Key, list[Row]] = field(default_factory=dict)
 
     def end(self, day: date) -> datetime:
@@ -59,10 +63,36 @@ def invent(seed: int, zone: str, first: date, fiscal: int = 1, count: int = 60) 
     published = datetime.combine(days[-1], datetime.min.time(), UTC) + timedelta(hours=5, minutes=30)
     world = World(zone, fiscal, days, date.min, published)
     world.today = world.local(published)
+    world.currency = rng.choice(["GBP", "GBP", "EUR", None])
+    world.rates = _rates(rng, world)
+    world.weights = _weights(rng)
     for n in range(count):
         connection = rng.choice(["acme", "acme", "old", "late"])
         world.deals[connection, str(n)] = _life(rng, world, connection, str(n))
     return world
+
+
+def _rates(rng: random.Random, world: World) -> list[tuple[date, str, Decimal]]:
+    """Lines for all currencies but the reporting one, some so far apart that days between have none."""
+    lines = []
+    for currency in ("GBP", "EUR", "USD"):
+        day = world.days[0] - timedelta(rng.randint(-5, 40))
+        while world.currency not in (currency, None) and day < world.today - timedelta(rng.choice([0, 0, 50])):
+            lines.append((day, currency, Decimal(rng.randint(1, 2 * 10**9)) / 10**9))
+            day += timedelta(rng.choice([1, 9, 9, 20, 30, 31, 32, 45]))
+    rng.shuffle(lines)
+    return lines
+
+
+def _weights(rng: random.Random) -> dict[tuple[str, str | None, str], Decimal | None]:
+    """What stages count for: by pipeline, or for all of them; some are decided upon without a weight."""
+    found: dict[tuple[str, str | None, str], Decimal | None] = {}
+    for connection, pipelines in PIPELINES.items():
+        for stage in ("First", "Talks", "Odd"):
+            named = [f"Pipeline {one}" for one in pipelines if one]
+            for pipeline in rng.choice([[], [None], named]):
+                found[connection, pipeline, stage] = _probability(rng)
+    return found
 
 
 def _instants(rng: random.Random, world: World, count: int) -> list[datetime]:
@@ -91,7 +121,7 @@ def _life(rng: random.Random, world: World, connection: str, source_id: str) -> 
         "pipeline_id": pipeline,
         "pipeline": pipeline and f"Pipeline {pipeline}",
         "amount": _amount(rng),
-        "currency": rng.choice(["GBP", "EUR", None]),
+        "currency": rng.choice(["GBP", "EUR", "USD", None]),
         "probability": _probability(rng),
         "closed_on": None,
         "expected_close_date": _expected(rng, world),
@@ -126,7 +156,7 @@ def _change(rng: random.Random, world: World, row: Row) -> None:
     elif what == "date":
         row["expected_close_date"] = _expected(rng, world)
     elif what == "currency" and rng.random() < 0.5:
-        row["currency"] = rng.choice(["GBP", "EUR", None])
+        row["currency"] = rng.choice(["GBP", "EUR", "USD", None])
     elif what in ("deleted", "archived"):
         row[f"is_{what}"] = not row[f"is_{what}"]
     elif what == "?":
@@ -144,7 +174,8 @@ def _close(rng: random.Random, world: World, row: Row, before: Row | None, at: d
 
 
 def _amount(rng: random.Random) -> Decimal | None:
-    return None if rng.random() < 0.2 else Decimal(rng.randint(0, 10**8)) / 100
+    most = rng.choice([10**8, 10**8, 10**15])  # the largest would not fit a product of two short decimals
+    return None if rng.random() < 0.2 else Decimal(rng.randint(0, most)) / 100
 
 
 def _probability(rng: random.Random) -> Decimal | None:
@@ -168,7 +199,7 @@ def stored(world: World, folder: Path) -> Iterator[Database]:
 
 def put(db: Database, world: World) -> None:
     """Put a world in the place of the one before it."""
-    for table in ("store.current", "store.closed", "connections", "stages", "coverage"):
+    for table in ("store.current", "store.closed", "connections", "stages", "coverage", "store.stage_decisions"):
         db.run(f"DELETE FROM {table}")
     current, closed = [], []
     for versions in world.deals.values():
@@ -177,6 +208,9 @@ def put(db: Database, world: World) -> None:
             (closed if after else current).append(whole | ({"valid_to": after["valid_from"]} if after else {}))
     _insert(db, "store.current", current)
     _insert(db, "store.closed", closed)
+    rates.keep(db, world.currency, world.rates, repr(world.rates))
+    decided = [(("connection", "pipeline", "stage", "weight"), (*key, weight)) for key, weight in world.weights.items()]
+    _insert(db, "store.stage_decisions", [dict(zip(names, values, strict=True)) for names, values in decided])
     states = [{"connection": name, "state": state} for name, state in STATES.items()]
     _insert(db, "connections", states)
     for name, pipelines in PIPELINES.items():

@@ -48,19 +48,34 @@ _STATE = Column("connection_state", "VARCHAR", "active, disabled or retired: ret
 _LABELS = """g.connection, coalesce(p.pipeline, g.pipeline) AS pipeline, coalesce(p.stage, g.stage) AS stage,
            p.position"""
 _BESIDE = f"LEFT JOIN {_PLACES} p ON {_AT} LEFT JOIN connections c ON c.connection = g.connection"
-# Each deal in each stage it ever stood in: when it came, when it last came, what is become of it.
-_OUTCOMES = f"""
-    SELECT s.*, CASE WHEN o.is_deleted THEN 'deleted' ELSE o.status END AS outcome,
-           coalesce(o.status = 'won' AND NOT o.is_deleted, false) OR coalesce(s.position IS NOT NULL AND
-               max(CASE WHEN s.position IS NOT NULL THEN s.last_in END) OVER (
-                   PARTITION BY s.connection, s.source_id, s.pipeline_key ORDER BY s.position
-                   RANGE BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING) > s.first_in, false) AS advanced
-    FROM (SELECT g.*, p.position
-          FROM (SELECT connection, source_id, pipeline_key, stage_key, min(version) AS first_in,
-                       max(version) AS last_in, max_by(pipeline, version) AS pipeline, max_by(stage, version) AS stage
-                FROM store.stays GROUP BY connection, source_id, pipeline_key, stage_key) g
-          LEFT JOIN {_PLACES} p ON {_AT}) s
-    JOIN opportunities o ON o.connection = s.connection AND o.source_id = s.source_id"""
+# Each deal in each stage it ever stood in: when it came, when it last came, what is become of it. Deals and stages by a
+# number each (`deal`, `place`; `line` of a pipeline): groups and joins over texts take three times as long.
+_ENTRIES = f"""
+    stood AS MATERIALIZED (
+        SELECT h.connection, h.source_id, h.version, h.valid_from, coalesce(h.pipeline_id, h.pipeline) AS pipeline_key,
+               coalesce(h.stage_id, h.stage) AS stage_key, h.pipeline, h.stage
+        FROM opportunity_history h WHERE {BREAK} AND {standing("h")}),
+    places AS MATERIALIZED (
+        SELECT row_number() OVER () AS place, dense_rank() OVER (ORDER BY g.connection, g.pipeline_key) AS line,
+               g.connection, g.pipeline_key, g.stage_key, coalesce(p.pipeline, g.pipeline) AS pipeline,
+               coalesce(p.stage, g.stage) AS stage, p.position
+        FROM (SELECT connection, pipeline_key, stage_key, max_by(pipeline, valid_from) AS pipeline,
+                     max_by(stage, valid_from) AS stage
+              FROM stood GROUP BY connection, pipeline_key, stage_key) g LEFT JOIN {_PLACES} p ON {_AT}),
+    entries AS MATERIALIZED (
+        SELECT o.deal, o.outcome, p.place, p.line, p.position, min(g.version) AS first_in, max(g.version) AS last_in
+        FROM stood g JOIN places p ON {_AT}
+        JOIN (SELECT rowid AS deal, connection, source_id, CASE WHEN is_deleted THEN 'deleted' ELSE status END
+                  AS outcome FROM store.current) o ON o.connection = g.connection AND o.source_id = g.source_id
+        GROUP BY o.deal, o.outcome, p.place, p.line, p.position)"""
+# Of a deal that is not won: those stages after which it stood in a later one of the same pipeline.
+_AHEAD = """a SEMI JOIN entries b
+            ON b.deal = a.deal AND b.line = a.line AND b.position > a.position AND b.last_in > a.first_in"""
+
+
+def _count(which: str, deals: str = "deals") -> str:
+    return f"coalesce(sum({deals}) FILTER ({which}), 0)::BIGINT"
+
 
 STAGE_CONVERSION = View(
     "stage_conversion",
@@ -80,17 +95,20 @@ STAGE_CONVERSION = View(
         _STATE,
     ),
     f"""
-    SELECT {_LABELS}, g.entered, g.advanced, g.won, g.lost, g.abandoned, g.still_open, g.deleted,
-           g.unknown_status_deals, g.undecided, round(g.advanced / g.entered, 4)::DECIMAL(5,4) AS conversion,
-           c.state AS connection_state
-    FROM (SELECT connection, pipeline_key, stage_key, max_by(pipeline, first_in) AS pipeline,
-                 max_by(stage, first_in) AS stage, count(*) AS entered, count(*) FILTER (advanced) AS advanced,
-                 count(*) FILTER (outcome = 'won') AS won, count(*) FILTER (outcome = 'lost') AS lost,
-                 count(*) FILTER (outcome = 'abandoned') AS abandoned,
-                 count(*) FILTER (outcome = 'open') AS still_open, count(*) FILTER (outcome = 'deleted') AS deleted,
-                 count(*) FILTER (outcome IS NULL) AS unknown_status_deals,
-                 count(*) FILTER (outcome = 'open' AND NOT advanced) AS undecided
-          FROM ({_OUTCOMES}) GROUP BY connection, pipeline_key, stage_key) g {_BESIDE}""",
+    WITH {_ENTRIES}
+    SELECT p.connection, p.pipeline, p.stage, p.position, g.entered, g.advanced, g.won, g.lost, g.abandoned,
+           g.still_open, g.deleted, g.unknown_status_deals, g.undecided,
+           round(g.advanced / g.entered, 4)::DECIMAL(5,4) AS conversion, c.state AS connection_state
+    FROM (SELECT place, {_count("true")} AS entered,
+                 sum(CASE outcome WHEN 'won' THEN deals ELSE ahead END)::BIGINT AS advanced,
+                 {_count("outcome = 'won'")} AS won, {_count("outcome = 'lost'")} AS lost,
+                 {_count("outcome = 'abandoned'")} AS abandoned, {_count("outcome = 'open'")} AS still_open,
+                 {_count("outcome = 'deleted'")} AS deleted, {_count("outcome IS NULL")} AS unknown_status_deals,
+                 {_count("outcome = 'open'", "deals - ahead")} AS undecided
+          FROM (SELECT place, outcome, count(*) AS deals, 0 AS ahead FROM entries GROUP BY place, outcome
+                UNION ALL SELECT place, outcome, 0, count(*) FROM entries {_AHEAD} GROUP BY place, outcome)
+          GROUP BY place) g
+    JOIN places p ON p.place = g.place LEFT JOIN connections c ON c.connection = p.connection""",
 )
 
 _ENDED = "left_at IS NOT NULL AND entry_seen AND NOT ended_by_deletion"
@@ -209,6 +227,6 @@ SLIPPAGE = View(
                 WHERE (h.version = 1 OR {_MOVED}) AND {standing("h")}
                   AND h.expected_close_date IS NOT NULL)
           GROUP BY connection, source_id) g
-    JOIN deals o ON o.connection = g.connection AND o.source_id = g.source_id
+    JOIN opportunities o ON o.connection = g.connection AND o.source_id = g.source_id AND NOT o.is_deleted
     LEFT JOIN connections c ON c.connection = g.connection""",
 )

@@ -1,6 +1,7 @@
 """The views and table macros people query, made again at every publish; each with its comments."""
 
 from onepipe.warehouse.database import Database
+from onepipe.warehouse.parties import PARTIES
 from onepipe.warehouse.passage import AGING, SLIPPAGE, STAGE_CONVERSION, STAGE_DURATION, STAYS
 from onepipe.warehouse.pipeline import FORECAST, PIPELINE_AS_OF, PIPELINE_BY_STAGE, WIN_RATE
 from onepipe.warehouse.reporting import CALENDAR, View
@@ -10,6 +11,7 @@ from onepipe.warehouse.waterfall import PIPELINE_WATERFALL
 REPORTS = (
     *(CALENDAR, PIPELINE_BY_STAGE, PIPELINE_AS_OF, PIPELINE_WATERFALL, FORECAST, WIN_RATE),
     *(STAGE_CONVERSION, STAGE_DURATION, AGING, SLIPPAGE),
+    *PARTIES,
 )
 DEFINED = (STAYS, REPORTS)  # all there is to compare with what a file has
 

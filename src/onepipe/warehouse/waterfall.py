@@ -1,18 +1,20 @@
 """From the pipeline of one day to that of another: what came, what changed, what went, adding up to the cent.
 
 Each deal is compared with itself as it stood at the end of both days; one that came and closed in between comes and
-goes. `begin` and `end` are the sums of `pipeline_as_of`.
+goes. `begin` and `end` are the sums of `pipeline_as_of`. In the reporting currency `begin` counts by the rate of the
+first day, all else by that of the second; what the rates themselves made of it is a step of its own, `fx`.
 """
 
+import onepipe.warehouse.rates as rates
 from onepipe.model import Column
-from onepipe.warehouse.pipeline import MONEY
+from onepipe.warehouse.rates import MONEY
 from onepipe.warehouse.reporting import RETIRED, View, day_end, standing
 
 # The steps in their order. What stands after `end` is told beside the sum and is in none of the others.
 CAME = ("new", "first_seen", "reopened", "returned")
 WENT = ("won", "lost", "abandoned", "deleted", "archived", "unknown_status")
 BESIDE = ("closed_before_first_seen", "retired")
-STEPS = ("begin", *CAME, "increased", "decreased", "recurrencied", *WENT, "end", *BESIDE)
+STEPS = ("begin", *CAME, "increased", "decreased", "recurrencied", *WENT, "fx", "end", *BESIDE)
 
 _CLOSED = "('won', 'lost', 'abandoned')"
 _SINCE, _UNTIL = "(SELECT since FROM span)", "(SELECT until FROM span)"
@@ -80,6 +82,9 @@ PIPELINE_WATERFALL = View(
         Column(
             "deals_without_amount", "BIGINT", "How many of them had no amount on one of the days; it counts as 0 here"
         ),
+        rates.IN_CURRENCY,
+        Column("reporting_amount", MONEY, "What it adds in reporting_currency; NULL where a rate is missing"),
+        rates.WITHOUT,
     ),
     f"""
     WITH span AS (
@@ -99,13 +104,35 @@ PIPELINE_WATERFALL = View(
     lines AS (
         SELECT connection, currency, step, count(*) AS deals, sum(amount) AS amount,
                count(*) FILTER (known IS NULL) AS deals_without_amount
-        FROM ({_moves()}) GROUP BY ALL)
-    SELECT g.connection, g.currency, s.position::BIGINT AS position, s.step, coalesce(l.deals, 0) AS deals,
-           CASE WHEN s.position <= {_END} THEN coalesce(l.amount, 0) END::{MONEY} AS amount,
-           coalesce(l.deals_without_amount, 0) AS deals_without_amount
-    FROM (SELECT DISTINCT connection, currency FROM lines) g CROSS JOIN (VALUES {_PLACES}) s(position, step)
-    LEFT JOIN lines l ON l.connection = g.connection AND l.currency IS NOT DISTINCT FROM g.currency AND l.step = s.step
-    WHERE l.deals IS NOT NULL OR s.step IN ('begin', 'end')
-    ORDER BY g.connection, g.currency, s.position""",
+        FROM ({_moves()}) GROUP BY ALL),
+    worth AS (
+        SELECT g.connection, g.currency, b.rate, CASE WHEN g.begun = 0 THEN b.rate ELSE a.rate END AS rate_before
+        FROM (SELECT connection, currency, count(*) FILTER (step = 'begin') AS begun FROM lines GROUP BY ALL) g
+        LEFT JOIN {rates.of("(from_day)::DATE")} a ON a.currency = g.currency
+        LEFT JOIN {rates.of("(to_day)::DATE")} b ON b.currency = g.currency),
+    steps AS (
+        SELECT w.connection, w.currency, s.position, s.step, coalesce(l.deals, 0) AS deals,
+               CASE WHEN s.position <= {_END} THEN coalesce(l.amount, 0) END::{MONEY} AS amount,
+               coalesce(l.deals_without_amount, 0) AS deals_without_amount,
+               w.rate IS NULL OR w.rate_before IS NULL AS rateless,
+               CASE WHEN NOT rateless AND s.position <= {_END} THEN
+                   (coalesce(l.amount, 0) * CASE s.step WHEN 'begin' THEN w.rate_before ELSE w.rate END)::{MONEY}
+                   END AS value
+        FROM worth w CROSS JOIN (VALUES {_PLACES}) s(position, step)
+        LEFT JOIN lines l
+            ON l.connection = w.connection AND l.currency IS NOT DISTINCT FROM w.currency AND l.step = s.step),
+    told AS (
+        SELECT connection, currency, position, step, rateless, amount,
+               CASE step WHEN 'fx' THEN max(CASE step WHEN 'begin' THEN deals END) OVER line ELSE deals END AS deals,
+               CASE step WHEN 'fx' THEN max(CASE step WHEN 'begin' THEN deals_without_amount END) OVER line
+                   ELSE deals_without_amount END AS deals_without_amount,
+               CASE step WHEN 'fx' THEN sum(CASE step WHEN 'end' THEN value ELSE -value END) OVER line
+                   ELSE value END AS value
+        FROM steps WINDOW line AS (PARTITION BY connection, currency))
+    SELECT connection, currency, position::BIGINT AS position, step, deals, amount, deals_without_amount,
+           {rates.CURRENCY} AS reporting_currency, value::{MONEY} AS reporting_amount,
+           {rates.without(f"rateless AND position <= {_END}", "deals - deals_without_amount")} AS deals_without_rate
+    FROM told WHERE step IN ('begin', 'end') OR CASE step WHEN 'fx' THEN value <> 0 ELSE deals > 0 END
+    ORDER BY connection, currency, position""",
     ("from_day", "to_day"),
 )
