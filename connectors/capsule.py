@@ -10,9 +10,10 @@ Writes   PUT keeps the elements that are not sent; a new deal is posted to its p
          nothing else; a deal is moved by a PUT below its new party. A person's deal becomes that of the person's
          organisation. Tags, custom fields and notes are requests of their own. A probability is a whole number. That
          an empty element clears a field is not documented.
-Oddest   `value` is the price of one `durationBasis`; empty fields are left out; tags and custom fields are requests of
-         their own (the first accounts answer /customfield, later ones /customfields) and may not move updatedOn;
-         settings: {details: false} leaves them out.
+Details  tags, custom fields (the first accounts answer /customfield, later ones /customfields), history and additional
+         parties are one request each for each opportunity, and may not move updatedOn; settings: {details: false}
+         leaves them out.
+Oddest   `value` is the price of one `durationBasis`; empty fields are left out.
 Access   HTTP Basic: the API token as user, anything as password. It sees what its user may see.
 Limits   4,000 requests an hour per user; X-RateLimit-Remaining and -Reset tell. A bad token may be answered in HTML.
 Life     v1 was announced to close on 2018-01-31. Deletions: /api/opportunity/deleted, which the first years lack.
@@ -20,12 +21,14 @@ Life     v1 was announced to close on 2018-01-31. Deletions: /api/opportunity/de
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 from onepipe.connector import (
     Answer,
+    BadPayload,
     Change,
     Connector,
     Facts,
@@ -58,7 +61,7 @@ OPPORTUNITIES = "/api/opportunity"
 STAMP = "%Y%m%dT%H%M%S"
 XML = {"Content-Type": "application/xml"}
 APART = ("tags", "custom")  # requests of their own
-ARRAYS = ("tags", "customFields", "customfields", "history", "parties", "currencies", "customFieldDefinitions")
+ARRAYS = ("tags", "customFields", "customfields", "history", "parties", "email", "currencies", "customFieldDefinitions")
 
 
 class Capsule(Connector):
@@ -75,8 +78,8 @@ class Capsule(Connector):
         filter="since",
         quota=(Quota(4000, 3600),),
         reference=("milestones",),
-        details=("tag", "customfield"),
-        settings={"details": "false leaves tags and custom fields out (two requests per changed opportunity)"},
+        details=("tag", "customfield", "history", "party"),
+        settings={"details": "false leaves tags, custom fields, history, parties out (four requests per changed deal)"},
     )
     writes = Writes(
         required=("name", "company_id", "stage_id"),
@@ -103,14 +106,12 @@ class Capsule(Connector):
 
     def deleted(self, since: datetime | None) -> Iterator[Page]:
         since = since or datetime(2000, 1, 1, tzinfo=UTC)
-        try:
+        with suppress(Gone):  # the API of the first years: no tombstones, the sweep finds deletions
             answer = self.http.get(f"{OPPORTUNITIES}/deleted", gone=True, since=utc(since, STAMP))
-        except Gone:  # the API of the first years: no tombstones, the sweep finds deletions
-            return
-        yield xml_page(answer.content, "deletedOpportunity", stamp="deletedDate")
+            yield xml_page(answer.content, "deletedOpportunity", stamp="deletedDate")
 
     def detail(self, name: str, record_id: str, payload: bytes) -> bytes:
-        return self.tags(id=record_id) if name == "tag" else self.customfields(id=record_id)
+        return self.customfields(id=record_id) if name == "customfield" else self._children(record_id, name)
 
     def create(self, change: Change) -> Request:
         return _written("POST", f"/api/party/{part(change['partyId'])}/opportunity", change)
@@ -200,10 +201,9 @@ class Capsule(Connector):
     @read
     def customfields(self, *, id: str) -> bytes:
         """The custom fields of one opportunity that have a value."""
-        try:
+        with suppress(Gone):
             return self._children(id, "customfields")
-        except Gone:
-            return self._children(id, "customfield")
+        return self._children(id, "customfield")
 
     @read
     def history(self, *, id: str) -> bytes:
@@ -219,7 +219,10 @@ class Capsule(Connector):
         return f"{OPPORTUNITIES}/{part(record_id)}/{name}"
 
     def _children(self, record_id: str, name: str) -> bytes:
-        return xml_json(self.http.get(self._path(record_id, name), gone=True).content, ARRAYS)
+        found = xml_json(self.http.get(self._path(record_id, name), gone=True).content, ARRAYS)
+        if found[:1] != b"[":
+            raise BadPayload(f"Capsule's answer to {name} is no list.")
+        return found
 
     def _child(self, method: str, record_id: str, name: str, key: str, *carries: str) -> Request:
         path = f"{self._path(record_id, name)}/{part(key)}"

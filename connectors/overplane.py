@@ -5,8 +5,8 @@
 
 Lists    newest first by offset: a deletion during the scan makes the next page skip a row, so pages overlap by one.
          The end is what `has_more` and `total` say. No filter of any kind: every run reads the whole list.
-Children line items and lost reasons are lists of their own, by `parent_id`, without times; settings:
-         {details: false} leaves the lost reasons out.
+Details  line items and lost reasons are lists of their own, by `parent_id`, without times; settings:
+         {details: false} leaves them out.
 Writes   PATCH keeps what is not sent; items and lost reasons are written one by one, beside the opportunity; of their
          reorder only the path is documented. Totals, amounts, customer_name and an empty title are made by the server.
 Oddest   the reference prints times as `2024-01-15T09: 30: 00Z`; an unknown parameter is ignored with a 200.
@@ -87,8 +87,8 @@ class Overplane(Connector):
         page_size=100,
         stamp="updated_at",
         filter="none",
-        details=("lost_reason",),
-        settings={"details": "false leaves lost reasons out (one request per changed opportunity)"},
+        details=("lost_reason", "items"),
+        settings={"details": "false leaves line items and lost reasons out (two requests per changed opportunity)"},
     )
     writes = Writes(
         required=("name", "company_id", "extra.opportunity_from", "extra.company", "extra.transaction_date"),
@@ -112,7 +112,7 @@ class Overplane(Connector):
         return json_record(self.opportunity(id=record_id).content, stamp="updated_at")
 
     def detail(self, name: str, record_id: str, payload: bytes) -> bytes:
-        return self.lost_reasons(id=record_id)
+        return self.items(id=record_id) if name == "items" else self.lost_reasons(id=record_id)
 
     def create(self, change: Change) -> Request:
         body = {name: value for name, value in change.items() if name != "line_items"}

@@ -6,6 +6,7 @@
 Lists    by page number, in order of name; a `limit` above 100 silently becomes 30. Archived opportunities are hidden
          (settings: {archived: true} reads those of long ago), later on closed ones too, so what closes is not seen to
          change there: list_all tells, or recently_won and recently_lost; early accounts have none. No tombstones.
+Details  the timeline (notes, e-mails) is one request for each opportunity; settings: {details: false} leaves it out.
 Filter   updated_after, updated_before: strict, in whole seconds of London time, whose hour repeats in autumn.
 Writes   POST /opportunities/save, partial, by ids (status_id, type_id, source_id ...); the id stands inside: one in the
          path alone makes a new row, as would a name instead of an id for organisation or person. null clears. A
@@ -80,7 +81,11 @@ class Tactile(Connector):
         filter="range",
         floor=timedelta(minutes=70),
         reference=("options",),
-        settings={"archived": "true also reads what was archived before the first run, where list_all answers"},
+        details=("timeline",),
+        settings={
+            "archived": "true also reads what was archived before the first run, where list_all answers",
+            "details": "false leaves timelines out (one request per changed opportunity)",
+        },
         writing_paths=("/opportunities/add_tag*",),
     )
     writes = Writes(
@@ -109,6 +114,9 @@ class Tactile(Connector):
 
     def get(self, record_id: str, payload: bytes | None) -> Record:
         return json_record(self.opportunity(id=record_id).content, "opportunity", stamp="lastupdated")
+
+    def detail(self, name: str, record_id: str, payload: bytes) -> bytes:
+        return self.timeline(id=record_id)
 
     def create(self, change: Change) -> Request:
         own = {name: id_number(value) if name.endswith("_id") else value for name, value in change.items()}
@@ -167,15 +175,16 @@ class Tactile(Connector):
         return self.http.get(f"{OPPORTUNITIES}/list_all")
 
     @read
-    def timeline(self, *, id: str) -> list[Any]:
+    def timeline(self, *, id: str) -> bytes:
         """The notes and e-mails of one opportunity, newest first."""
 
-        def notes(page: int) -> list[Any]:
-            answer = self.http.get(f"{OPPORTUNITIES}/timeline", gone=True, id=id, page=page)
-            found, pages = json_facts(answer.content, "timeline", "num_pages")
-            return (found or []) + (notes(page + 1) if page < int(pages or 1) else [])
+        def page(number: int) -> Page:
+            answer = self.http.get(f"{OPPORTUNITIES}/timeline", gone=True, id=id, page=number)
+            found = json_page(answer.content, "timeline", id="", total="total", pages="num_pages")
+            entries = [json.dumps(json.loads(one), ensure_ascii=False) for one in found.unreadable]  # a last key counts
+            return Page([Record(one, one.encode()) for one in entries], total=found.total, pages=found.pages)
 
-        return notes(1)
+        return rows(by_page(page))
 
     @read
     def options(self) -> Answer:
@@ -230,7 +239,7 @@ class Tactile(Connector):
     def _noted(self, *, id: str, title: str, note: str) -> int:
         """How many notes of this title and text there are."""
         same = {"title": title, "note": note}.items()
-        return sum(same <= (one.get("note") or {}).items() for one in self.timeline(id=id))
+        return sum(same <= (one.get("note") or {}).items() for one in json.loads(self.timeline(id=id)))
 
     def _options(self) -> Iterator[Page]:
         with suppress(*MISSING):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from onepipe.compile import check_examples, column_of, invert, select, show, stages
 from onepipe.errors import UsageError
 from onepipe.mapping import STAGE_TYPES, TYPES, Mapping, load_mapping
-from onepipe.model import MAPPED
+from onepipe.model import MAPPED, NESTED
 from onepipe.transform import macros
 
 SHIPPED = {path.stem: load_mapping(path) for path in sorted((Path(__file__).parent.parent / "mappings").glob("*.yaml"))}
@@ -39,10 +39,9 @@ def source(
     names = [f"detail_{name}" for name in mapping.details]
     fetched = [json.dumps(details[name]) if details and name in details else None for name in mapping.details]
     payloads = [one if isinstance(one, str) else json.dumps(one) for one in sent]
-    db.execute(
-        f"CREATE OR REPLACE TEMP TABLE source ({', '.join(f'{n} VARCHAR' for n in ['source_id', 'payload', *names])})"
-    )
-    rows = "SELECT generate_subscripts($p::VARCHAR[], 1)::VARCHAR, unnest($p::VARCHAR[])"
+    columns = ", ".join(f"{n} VARCHAR" for n in ["source_id", "payload", *names])
+    db.execute(f"CREATE OR REPLACE TEMP TABLE source (landing BIGINT, place BIGINT, {columns})")
+    rows = "SELECT 1, generate_subscripts($p::VARCHAR[], 1) AS n, n::VARCHAR, unnest($p::VARCHAR[])"
     values = "".join(f", ${name}::VARCHAR" for name in names)
     db.execute(f"INSERT INTO source {rows}{values}", {"p": payloads, **dict(zip(names, fetched, strict=True))})
 
@@ -96,7 +95,12 @@ def test_columns_and_types_are_the_canonical_ones(db: duckdb.DuckDBPyConnection,
     expected = [(column.name, wanted.get(column.type, column.type)) for column in MAPPED]
     problems = ("problems", 'STRUCT("field" VARCHAR, "value" VARCHAR, reason VARCHAR)[]')
     found = [(row[0], row[1]) for row in shape]
-    assert [("source_id", "VARCHAR"), *expected, ("closed_day", "DATE")] == found[:-1]
+    nested = [name for name, _ in found[-1 - len(NESTED) : -1]]
+    assert [("source_id", "VARCHAR"), *expected, ("closed_day", "DATE")] == found[: -1 - len(NESTED)]
+    assert [column.name for column in NESTED] == nested
+    as_they_are = [f"NULL::{column.type} AS {column.name}" for column in NESTED]
+    wanted_nested = db.execute(f"DESCRIBE SELECT {', '.join(as_they_are)}").fetchall()
+    assert [row[1] for row in wanted_nested] == [row[1] for row in shape[-1 - len(NESTED) : -1]]
     assert (problems[0], problems[1].replace('"', "")) == (found[-1][0], found[-1][1].replace('"', ""))
 
 

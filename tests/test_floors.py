@@ -25,11 +25,11 @@ STEPS = (
     "spool control",
     "warehouse contract",
     # verbs
-    "account fitting publish",
+    "account fitting publish reports beside export dbt",
     "journal",
     "project pull sweep",
-    "costs",
-    "run remap edit",
+    "costs restage",
+    "run remap freezing replay suggest edit",
     "push",
     # doors
     "sandbox scaffold decide rebind",

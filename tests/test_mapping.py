@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from onepipe.errors import ConfigError
-from onepipe.mapping import EXAMPLE_KEYS, FIELD_KEYS, MAPPING_KEYS, STAGES_KEYS, TYPES, load_mapping, parse_source
+from onepipe.mapping import CHILD_KEYS, EXAMPLE_KEYS, FIELD_KEYS, MAPPING_KEYS, STAGES_KEYS, TYPES, load_mapping, parse_source
 from onepipe.model import MAPPED
 from onepipe.transform import TRANSFORMS
 
@@ -48,8 +48,9 @@ def test_the_shipped_mappings_are_sound(path: Path) -> None:
 def test_details_and_reference_are_what_the_fields_name() -> None:
     """A mapping knows which sub-requests it reads, and which resource its stages come from."""
     by_name = {path.stem: load_mapping(path) for path in SHIPPED}
-    assert ("customfield", "tag") == by_name["capsule"].details
-    assert ("lost_reason",) == by_name["overplane"].details
+    assert ("customfield", "history", "party", "tag") == by_name["capsule"].details
+    assert ("items", "lost_reason") == by_name["overplane"].details
+    assert ("timeline",) == by_name["tactile"].details
     assert () == by_name["administrate"].details
     expected = {
         "administrate": ["steps"],
@@ -129,7 +130,7 @@ fields:
         ("name: {from: a, write: maybe}", "is true or false"),
         (
             "amount: {from: a, as: text}",
-            "'text' reads VARCHAR, amount is DECIMAL(18,4); fitting: decimal, periods_total",
+            "'text' reads VARCHAR, amount is DECIMAL(18,4); fitting: decimal, product, periods_total",
         ),
         ("amount: {from: a, as: periods_total}", "'periods_total' reads 3 paths: the value, duration, basis"),
         ("tags: {from: a, write: false}", "'tags' reads one list, written with brackets: tags[]"),
@@ -223,5 +224,5 @@ def test_the_docs_tell_all() -> None:
     text = (HOUSE / "docs" / "mapping.md").read_text(encoding="utf-8")
     words = set(re.findall(r"`([^`]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL)))
     assert set() == {name for name, one in TRANSFORMS.items() if f"| `{name}` | {one.type} | {one.doc}" not in text}
-    assert set() == {*MAPPING_KEYS, *FIELD_KEYS, *STAGES_KEYS, *EXAMPLE_KEYS} - words
+    assert set() == {*MAPPING_KEYS, *FIELD_KEYS, *STAGES_KEYS, *CHILD_KEYS, *EXAMPLE_KEYS} - words
     assert set() == {*TYPES, *(column.name for column in MAPPED)} - words

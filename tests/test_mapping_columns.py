@@ -56,6 +56,30 @@ examples:
     assert {None} == {one.to for one in read.columns.values()}
 
 
+def test_a_field_may_read_a_key_of_custom_too(tmp_path: Path) -> None:
+    """Where the mapping fills custom; it is never written, and what cannot be read is a problem of the field."""
+    text = """\
+key: id
+fields:
+  name: title
+  custom: {from: own, write: false}
+  lead_source: {from: [custom.Lead Source, source], write: false}
+  probability: {from: custom.Odds, as: percent, write: false}
+examples:
+  - in: {id: 1, own: {Lead Source: Fair, Odds: 40}}
+    out: {lead_source: Fair, probability: 0.4, custom: {Lead Source: Fair, Odds: 40}}
+  - in: {id: 2, own: {Odds: many}, source: Web}
+    out: {lead_source: Web, probability: null}
+    problems: [probability]
+"""
+    with scratch() as db:
+        assert [] == check_examples(mapping(tmp_path, text), db.run)
+    with pytest.raises(ConfigError, match=r"custom\.Odds is no plain path of the record, so it has no way back"):
+        mapping(tmp_path, text.replace("as: percent, write: false", "as: percent"))
+    plain = mapping(tmp_path, "key: id\nfields: {name: title, type: custom.kind}\n")
+    assert ("", ("custom", "kind")) == (plain.fields["type"].sources[0].root, plain.fields["type"].sources[0].steps)
+
+
 def test_a_mapping_without_columns_is_what_it_was(tmp_path: Path) -> None:
     """The same SQL and the same version as if there were no such key."""
     without = mapping(tmp_path, HEAD.removesuffix("columns:\n"))

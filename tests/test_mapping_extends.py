@@ -132,7 +132,7 @@ def test_a_file_that_extends_nothing_is_kept_as_it_is(tmp_path: Path) -> None:
         (
             "extends: base\nfields:\n  amount: {as: day}\n",
             "mine.yaml:3:16: fields.amount.as: 'day' reads DATE, amount is DECIMAL(18,4); fitting: decimal, "
-            "periods_total",
+            "product, periods_total",
         ),
         (
             "extends: base\nfields:\n  url:\n",

@@ -60,7 +60,7 @@ def test_every_example_in_the_new_config_is_valid(tmp_path: Path) -> None:
     scaffold.project(tmp_path)
     text = (tmp_path / "config.yaml").read_text()
     head, connections = text.split("connections:\n")
-    head = re.sub(r"^# (?=(reporting|daemon):)", "", head, flags=re.MULTILINE)
+    head = re.sub(r"^# (?=(reporting|publish|daemon):)", "", head, flags=re.MULTILINE)
     (tmp_path / "config.yaml").write_text(head + "connections:\n" + connections.replace("\n# ", "\n  "))
     (tmp_path / ".env").write_text(
         re.sub(r"=$", "=secret", (tmp_path / ".env.example").read_text(), flags=re.MULTILINE)

@@ -27,7 +27,7 @@ def db() -> Iterator[duckdb.DuckDBPyConnection]:
 
 def read(db: duckdb.DuckDBPyConnection, transform: Transform, texts: list[Any]) -> list[Any]:
     """What a transform makes of many texts at once: instants as text, since fetching one needs pytz."""
-    rest = {"zone": "'Europe/London'", "duration": "NULL", "basis": "NULL", "percent": "'100'"}
+    rest = {"zone": "'Europe/London'", "duration": "NULL", "basis": "NULL", "percent": "'100'", "factor": "'2.5'"}
     value = {"verbatim": "nullif(sent, '')", "texts": "items(sent, '[\"VARCHAR\"]')", "json": "sent"}
     macro = f"{transform.macro}({', '.join(['x', *(rest[name] for name in transform.inputs[1:])])})"
     shown = f"{macro}::VARCHAR" if transform.type in ("TIMESTAMPTZ", "JSON") else macro
@@ -173,6 +173,8 @@ CASES: dict[str, dict[str, Any]] = {
         '[{"name":"N","type":"n","value_numeric":"5"},{"name":"C","type":"c","enabled":"f"}]': '{"N":5,"C":false}',
         "x": None,
     },
+    "joined": {" a ": "a", "": None},
+    "product": {"4.02": Decimal("10.05"), "0.001": Decimal("0.0025"), "0.00010": None, "x": None, "": None},
     "periods_total": {"500.00": Decimal(500), "x": None},
     "milestone_status": {"true": "won", "false": "open", "maybe": None},
 }
@@ -193,13 +195,23 @@ def test_a_value_and_its_duration(db: duckdb.DuckDBPyConnection) -> None:
         ("500", None, "DAY"),
         ("9e13", "9", "DAY"),
         ("9e9", "9e9", "DAY"),
+        ("0.01", "0.001", "DAY"),  # five decimals: refused, not rounded
+        ("0.1", "0.0010", "DAY"),
     ]
     read = [
         db.execute("SELECT as_periods_total($1, $2, $3), as_periods_total_sent($1, $2, $3)", one).fetchone()
         for one in sent
     ]
     expected = [(1500, "500"), (500, "500"), (500, "500"), (None, None), (None, "9e13"), (None, "9e9")]
-    assert expected == read
+    assert [*expected, (None, "0.01"), (Decimal("0.0001"), "0.1")] == read
+
+
+def test_a_product_is_exact_or_nothing(db: duckdb.DuckDBPyConnection) -> None:
+    """Long factors do not overflow; an absent one is no problem, one that cannot be read is."""
+    sent = [("12345678901234.5678", "1.0"), ("99999999999999", "99999999999999"), ("3", None), (None, "3"), ("3", "x")]
+    read = [db.execute("SELECT as_product($1, $2), as_product_sent($1, $2)", one).fetchone() for one in sent]
+    long = "12345678901234.5678"
+    assert [(Decimal(long), long), (None, "99999999999999"), (None, None), (None, None), (None, "3")] == read
 
 
 @pytest.mark.parametrize(

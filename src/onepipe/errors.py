@@ -52,7 +52,7 @@ class UsageError(OnepipeError):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One mistake in a file that a user wrote. `line` and `column` count from 1."""
+    """One mistake in a file that a user wrote. `line` and `column` count from 1; 0 where only the line is told."""
 
     file: Path
     line: int
@@ -61,7 +61,8 @@ class Fault:
     message: str
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}: {self.path}: {self.message}"
+        column = f":{self.column}" if self.column else ""
+        return f"{self.file}:{self.line}{column}: {self.path}: {self.message}"
 
 
 class ConfigError(OnepipeError):

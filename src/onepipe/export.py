@@ -114,8 +114,8 @@ def _sweep(folder: Path) -> None:
 def _chosen(db: Database, names: Sequence[str]) -> list[Table]:
     every = {table.word: table for table in catalog.tables(db)}
     if unknown := [name for name in names if name not in every]:
-        told = " ".join(f"No table is called {name!r}; {did_you_mean(name, every)}." for name in unknown)
-        raise UsageError(f"{told} Nothing was written", f"there are: {', '.join(every)}")
+        told = "; ".join(f"No table is called {name!r}; {did_you_mean(name, every)}" for name in unknown)
+        raise UsageError(told, f"nothing was written; there are: {', '.join(every)}")
     return [every[name] for name in sorted(set(names))] if names else [t for t in every.values() if t.schema == "main"]
 
 

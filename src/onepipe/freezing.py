@@ -6,6 +6,7 @@ from typing import Any
 
 import onepipe.warehouse.frozen as frozen
 from onepipe.account import utc_now
+from onepipe.errors import ConfigError
 from onepipe.project import Project
 from onepipe.publish import guard, publish, restore
 
@@ -18,9 +19,14 @@ def freeze(
 ) -> Row:
     """Keep a day under a name, today if none is given, and publish; what frozen.frozen tells of it.
 
-    Raises UsageError for a name that cannot be one or is in use, and for a day to come; nothing is changed then.
+    Raises UsageError for a name that cannot be one or is in use, and for a day to come, ConfigError where nothing was
+    ever loaded; nothing is changed then.
     """
     _ready(project, say)
+    if not _is_loaded(project):
+        raise ConfigError(
+            "nothing was loaded yet that could be frozen; nothing was changed", "run `onepipe sync` first"
+        )
     with project.warehouse.commit(_run(project)) as db:
         kept = frozen.keep(db, name, day, note, now or utc_now())
     publish(project.warehouse, project.config.warehouse, project.views, say)
@@ -39,6 +45,13 @@ def drop(project: Project, name: str, say: Say) -> Row:
 def _ready(project: Project, say: Say) -> None:
     restore(project.warehouse, project.config.warehouse, say)
     guard(project.warehouse, project.config.warehouse)
+
+
+def _is_loaded(project: Project) -> bool:
+    if not project.warehouse.path.exists():
+        return False
+    with project.warehouse.look() as db:
+        return bool(db.one("SELECT count(*) FROM sync_runs"))
 
 
 def _run(project: Project) -> str:

@@ -8,17 +8,26 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from onepipe import registry
-from onepipe.account import closed_connector, mapping_at, mapping_of, open_account, reading_of, utc_now
+from onepipe.account import (
+    applied_mapping,
+    closed_connector,
+    mapping_at,
+    mapping_of,
+    open_account,
+    reading_of,
+    utc_now,
+)
 from onepipe.compile import show as compiled
 from onepipe.config import Connection
 from onepipe.mapping import Mapping
 from onepipe.project import Project
 from onepipe.publish import guard, publish, restore
 from onepipe.report import Watch
-from onepipe.warehouse import books, comparison, typed
+from onepipe.warehouse import books, comparison, debts, typed
 from onepipe.warehouse.database import Database
 from onepipe.warehouse.rebuild import replace, reread
 from onepipe.warehouse.trial import trial
+from onepipe.warehouse.versions import Reading
 
 MONTHS = 4  # month-ends that a plan looks at
 
@@ -130,10 +139,18 @@ def _apply(project: Project, connection: Connection, mapping: Mapping, force: bo
                 if refused:
                     raise _Refused
                 replace(db, account.reading)
+                debts.owe_new(db, connection.name, _new_details(project, db, connection, account.reading), utc_now())
                 books.keep_mapping(db, connection.name, mapping.version, mapping.whole, utc_now())
         except _Refused:
             pass
     return versions, refused
+
+
+def _new_details(project: Project, db: Database, connection: Connection, reading: Reading) -> list[str]:
+    """Sub-requests whose answers the mapping that was applied before did not read."""
+    kept = books.mapping(db, connection.name)
+    known = applied_mapping(project.config, connection, kept).details if kept else ()
+    return [name for name in reading.details if name not in known]
 
 
 def _planned(

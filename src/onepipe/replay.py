@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from onepipe.account import applied_mapping, mapping_of, open_account, utc_now
 from onepipe.config import Connection
+from onepipe.control import Lease
 from onepipe.project import Project
 from onepipe.publish import guard, publish, restore
 from onepipe.report import Watch
@@ -37,25 +38,26 @@ def replay(project: Project, words: Sequence[str] = (), watch: Watch | None = No
     watch = watch or Watch()
     restore(project.warehouse, project.config.warehouse, lambda text: watch.say("", text))
     guard(project.warehouse, project.config.warehouse)
-    done = []
-    for connection in project.choose(words):
-        with project.warehouse.look() as db:
-            kept, problems = books.mapping(db, connection.name), unread.count(db, connection.name)
-        if kept is not None and problems:
-            found = _replay(project, connection, kept)
+    chosen, done = project.choose(words), []
+    with project.warehouse.look() as db:
+        mappings = {one.name: kept for one in chosen if (kept := books.mapping(db, one.name))}
+        problems = {one.name: unread.count(db, one.name) for one in chosen}
+    with project.leased(one for one in chosen if one.name in mappings and problems[one.name]) as leased:
+        for connection, lease in leased:
+            kept = mappings[connection.name]
+            found = _replay(project, connection, kept, lease)
             edited = mapping_of(project.config, connection).version != kept[0]
             done.append(Replayed(connection.name, found.mended, found.lost, found.left, edited))
-            watch.say(connection.name, f"{problems} values that could not be read tried again")
+            watch.say(connection.name, f"{problems[connection.name]} values that could not be read tried again")
     if any(one.mended or one.lost for one in done):
         publish(project.warehouse, project.config.warehouse, project.views, lambda text: watch.say("", text))
     return done
 
 
-def _replay(project: Project, connection: Connection, kept: tuple[str, str]) -> unread.Outcome:
+def _replay(project: Project, connection: Connection, kept: tuple[str, str], lease: Lease) -> unread.Outcome:
     mapping = applied_mapping(project.config, connection, kept)
-    with project.control.lease(f"connection:{connection.name}", wait=0.0) as lease:
-        account = open_account(project.config, connection, mapping, lease=lease)
-        with project.warehouse.commit("replay") as db:
-            account.fence(db)
-            books.note_reread(db, connection.name, utc_now())
-            return unread.read_again(db, account.reading)
+    account = open_account(project.config, connection, mapping, lease=lease)
+    with project.warehouse.commit("replay") as db:
+        account.fence(db)
+        books.note_reread(db, connection.name, utc_now())
+        return unread.read_again(db, account.reading)

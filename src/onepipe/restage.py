@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import onepipe.warehouse.decisions as decisions
 from onepipe.account import Account, applied_mapping, open_account, utc_now
 from onepipe.config import Connection
+from onepipe.control import Lease
 from onepipe.project import Project
 from onepipe.publish import guard, publish, restore
 from onepipe.report import Watch
@@ -59,22 +60,20 @@ def apply(project: Project, words: Sequence[str] = (), watch: Watch | None = Non
     restore(project.warehouse, project.config.warehouse, lambda text: watch.say("", text))
     guard(project.warehouse, project.config.warehouse)
     project.warehouse.settle("stages")
+    with project.warehouse.look() as db:
+        mappings = {name: kept for name in decisions.waiting(db) if (kept := books.mapping(db, name))}
     done = []
-    for connection in project.choose(words):
-        found = _apply(project, connection)
-        if found and found.versions:
-            done.append(found)
+    with project.leased(one for one in project.choose(words) if one.name in mappings) as leased:
+        for connection, lease in leased:
+            found = _apply(project, connection, mappings[connection.name], lease)
+            if found and found.versions:
+                done.append(found)
     publish(project.warehouse, project.config.warehouse, project.views, lambda text: watch.say("", text))
     return done
 
 
-def _apply(project: Project, connection: Connection) -> Restaged | None:
-    with project.warehouse.look() as db:
-        kept = books.mapping(db, connection.name)
-        if kept is None or connection.name not in decisions.waiting(db):
-            return None
+def _apply(project: Project, connection: Connection, kept: tuple[str, str], lease: Lease) -> Restaged | None:
     mapping = applied_mapping(project.config, connection, kept)
-    with project.control.lease(f"connection:{connection.name}", wait=0.0) as lease:
-        account = open_account(project.config, connection, mapping, lease=lease)
-        with account.http:
-            return bring_up(project.warehouse, account, "stages")
+    account = open_account(project.config, connection, mapping, lease=lease)
+    with account.http:
+        return bring_up(project.warehouse, account, "stages")

@@ -5,6 +5,7 @@ import secrets
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from threading import Event
@@ -32,6 +33,7 @@ from onepipe.project import Project
 from onepipe.publish import guard, publish, restore
 from onepipe.pull import Job, Options, pull, unforeseen
 from onepipe.report import ConnectionReport, RunReport, Watch, described
+from onepipe.restage import bring_up
 from onepipe.warehouse import bindings, books, typed
 from onepipe.warehouse.database import Database
 
@@ -55,6 +57,9 @@ def sync(
     `stop` ends the run between two pages; so does Ctrl-C, which is raised again once everything fetched is safe.
     """
     options, watch, stop = options or Options(), watch or Watch(), stop or Event()
+    project.beside.renew()
+    for text in project.beside.gaps(datetime.now(UTC)):
+        watch.say("", text)
     chosen = project.choose(words)
     run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
     budget = Budget(options.max_requests) if options.max_requests is not None else None
@@ -73,10 +78,19 @@ def sync(
             stop.set()
             raise
     report = RunReport(run_id, reports)
+    _tell_unheard(project, chosen, watch)
     if publishing:
         report.published = publish_now(project, watch)
     project.warehouse.rest()
     return report
+
+
+def _tell_unheard(project: Project, chosen: Sequence[Connection], watch: Watch) -> None:
+    """Say which lines of the files beside config.yaml decide of nothing that was ever seen."""
+    if project.beside.said.stages or project.beside.said.people:
+        with suppress(OnepipeError), project.warehouse.look() as db:  # a broken work file is told by publishing
+            for text in project.beside.unheard(db, [one.name for one in chosen]):
+                watch.say("", text)
 
 
 def _not_begun(connection: Connection, trouble: OnepipeError) -> ConnectionReport:
@@ -183,6 +197,9 @@ class _Run:
             )
             job = Job(account, self.project.warehouse, self.run_id, self.options, self.watch, report, self.stop)
             with account.http:
+                restaged = bring_up(self.project.warehouse, account, self.run_id)
+                if restaged and restaged.told:
+                    job.say(restaged.told)
                 pull(job, self.merger)
 
 

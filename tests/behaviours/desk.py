@@ -49,7 +49,7 @@ class Desk(Shop):
         self.hurry = Hurry()
         self.title = TITLE.get(name, "name")
         self.stamp = STAMP.get(name, "updated_at")
-        if not details and name in ("capsule", "overplane"):
+        if not details and name in ("tactile", "capsule", "overplane"):
             self.connections[name]["settings"] = {"details": False}
 
     def fill(self, rows: int) -> list[Any]:

@@ -57,13 +57,13 @@ def test_a_plan_in_words_names_slices_and_sums(tmp_path: Path, fine: None) -> No
         told = Place(tmp_path).run("backfill", "--plan")
         assert 0 == told.code
         assert all(word in told.out for word in ("in all", "not told", "the beginning", "now", "changed since (UTC)"))
-        assert "each takes 2 requests more" in told.err
+        assert "each takes 4 requests more" in told.err
 
 
 def test_a_plan_holds_what_is_read_for_each_opportunity(tmp_path: Path) -> None:
     """Details are most of the cost where there are any, and can be switched off."""
     with Sandbox(rows=60, seed=7, crms=["overplane"]) as crms:
-        for settings, requests in (({}, 1 + 60), ({"details": False}, 1)):
+        for settings, requests in (({}, 1 + 2 * 60), ({"details": False}, 1)):
             write(tmp_path, connection(crms, "overplane", settings=settings))
             (plan,) = Place(tmp_path).run("backfill", "--plan", "--json").json["connections"]
             assert (60, requests) == (plan["rows"], plan["requests"])

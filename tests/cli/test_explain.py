@@ -40,7 +40,8 @@ def test_every_version_is_there_oldest_first(lived: tuple[Place, str]) -> None:
     assert all(one["run"]["requests"] > 0 and one["run"]["command"] == "sync" for one in versions)
     assert ["record", "record", "tombstone"] == [one["began_with"]["kind"] for one in versions]
     assert 1 == len({one["mapping_version"] for one in versions})
-    assert {"customfield", "tag"} == {row["resource"] for row in versions[0]["details"] if row["completed"]}
+    details = {row["resource"] for row in versions[0]["details"] if row["completed"]}
+    assert {"customfield", "history", "party", "tag"} == details
 
 
 def test_what_changed_is_told_field_by_field(lived: tuple[Place, str]) -> None:

@@ -146,6 +146,15 @@ def test_the_warehouse_itself_is_no_place_for_an_answer(synced: Place) -> None:
     assert (2, before) == (told.code, (synced.folder / "warehouse.duckdb").stat())
 
 
+@pytest.mark.parametrize("command", [("stages",), ("people",), ("sql", "SELECT 1", "--format", "csv")])
+@pytest.mark.parametrize("file", ["warehouse.duckdb", ".onepipe/work.duckdb", ".onepipe/control.sqlite"])
+def test_no_command_writes_over_a_database(synced: Place, command: tuple[str, ...], file: str) -> None:
+    """Whichever of ours it is: what they hold cannot be had again."""
+    path = synced.folder / file
+    before = path.stat()
+    assert (2, before.st_ino) == (synced.run(*command, "-o", str(path)).code, path.stat().st_ino)
+
+
 def test_without_a_warehouse_the_first_step_is_named(place: Place) -> None:
     """Exit code 2 and what to do."""
     told = place.run("sql", "SELECT 1")

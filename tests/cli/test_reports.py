@@ -105,6 +105,8 @@ def test_without_a_warehouse_there_is_no_report(place: Place) -> None:
     told = place.run("report", "pipeline")
     assert (2, True) == (told.code, "`onepipe sync`" in told.err)
     assert (2, True) == ((told := place.run("freeze", "--list")).code, "`onepipe sync`" in told.err)
+    assert (2, True) == ((told := place.run("freeze", "board")).code, "`onepipe sync`" in told.err)
+    assert not (place.folder / "warehouse.duckdb").exists()
 
 
 def test_a_stale_connection_is_named_first(spoilt: Desk) -> None:

@@ -264,10 +264,32 @@ def test_the_csv_is_the_file_to_come(
     assert {"no"} == {one["decided"] for one in rows[len(lines) - 1 :]}
     before = place.run(command, "--json").json
     assert (0, "") == ((saved := place.run(command, "-o", str(place.folder / file))).code, saved.out)
-    assert told.out == (place.folder / file).read_text()
+    assert told.out == (place.folder / file).read_text("utf-8-sig")
+    assert b"\xef\xbb\xbf" == (place.folder / file).read_bytes()[:3]  # or Excel takes letters for others
     assert before == place.run(command, "--json").json
     assert told.out == place.run(command, "--csv").out
     assert column in {value for one in rows for value in one.values() if one[filled]}
+
+
+@pytest.mark.parametrize(
+    ("command", "lines"),
+    [
+        ("stages", (HEAD, "acme,,Bid,Early,,", "other,,Bid,Late,,")),
+        ("people", ("connection,owner_id,person,team\n", "acme,nobody,Ann,", "other,somebody,Bob,")),
+    ],
+)
+def test_choosing_connections_loses_no_line_of_others(
+    acme: tuple[Place, Sandbox], command: str, lines: tuple[str, ...]
+) -> None:
+    """What is written takes the place of the file: lines of other connections stay, what they lack is not added."""
+    place, crms = acme
+    own = connection(crms, "capsule", settings={"details": False})
+    write(place.folder, own.replace("capsule", "acme", 1), own.replace("capsule", "other", 1))
+    decide(place, *lines[1:], name=f"{command}.csv", head=lines[0])
+    path = place.folder / f"{command}.csv"
+    assert 0 == place.run(command, "other", "-o", str(path)).code
+    rows = list(csv.DictReader(io.StringIO(path.read_text("utf-8-sig"))))
+    assert ["acme", "other"] == [one["connection"] for one in rows]
 
 
 def test_people_lists_every_owner(acme: tuple[Place, Sandbox]) -> None:
@@ -278,6 +300,22 @@ def test_people_lists_every_owner(acme: tuple[Place, Sandbox]) -> None:
     assert {one["owner_id"]: one["deals"] for one in real} == {one["owner_id"]: one["deals"] for one in told}
     assert {False} == {one["decided"] for one in told}
     assert 2 == place.run("people", "acmee").code
+
+
+def test_whoever_is_refused_has_changed_nothing(tmp_path: Path) -> None:
+    """Deals of all connections concerned are read again, or none: also where another process is at work on the last."""
+    with Sandbox(rows=12, seed=7, crms=("capsule", "tactile")) as crms:
+        write(tmp_path, *(connection(crms, name, settings={"details": False}) for name in ("capsule", "tactile")))
+        place = Place(tmp_path)
+        assert 0 == place.run("sync").code
+        decide(place, "*,,New,,abandoned,")
+        with Project(tmp_path / "config.yaml", "test") as project, project.control.lease("connection:tactile"):
+            assert 75 == place.run("stages", "--apply").code
+            with project.warehouse.look() as db:
+                assert ["capsule", "tactile"] == decisions.waiting(db)
+        assert ["capsule", "tactile"] == [
+            one["connection"] for one in place.run("stages", "--apply", "--json").json["applied"]
+        ]
 
 
 def test_one_form_at_a_time(acme: tuple[Place, Sandbox]) -> None:

@@ -1,5 +1,6 @@
 """Tactile: errors inside 200, two eras, and lists that hide what closes."""
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -176,7 +177,8 @@ def test_the_timeline_is_read_to_its_end(account: Make) -> None:
     (row_id,) = acme.crm.records
     note = {"id": 0, "title": "t", "note": "n", "owner": "paul", "created": datetime(2024, 1, 1)}  # noqa: DTZ001
     acme.crm.notes[row_id] = [{**note, "id": number} for number in range(120)]
-    assert 120 == len(acme.connector.ask("timeline", {"opportunity_id": str(row_id)}))
+    found = json.loads(acme.connector.ask("timeline", {"opportunity_id": str(row_id)}))
+    assert list(range(119, -1, -1)) == [entry["note"]["id"] for entry in found]
 
 
 def test_options_are_one_record(account: Make) -> None:

@@ -5,6 +5,7 @@ import pytest
 import onepipe.edit as editing
 from onepipe.edit import Row
 from onepipe.errors import UsageError
+from onepipe.warehouse.database import Engine
 from tests.edit.conftest import Queue
 
 
@@ -154,9 +155,15 @@ def test_a_finer_value_is_rounded_and_said_so(desk: Queue) -> None:
 
 
 def test_what_was_never_read_is_said(desk: Queue) -> None:
-    """An edit of it has no base: another value in the CRM will be a conflict."""
-    (told,) = desk.edit("overplane", desk.some_id("overplane"), 'line_items=[{"name": "Nut", "quantity": 2}]').queued
+    """An edit of it has no base: another value in the CRM will be a conflict. What a sync has read is a base."""
+    wanted = 'line_items=[{"name": "Nut", "quantity": 2}]'
+    unread = desk.ask("SELECT max(source_id) FROM opportunities WHERE connection = 'overplane'")
+    with Engine().writing(desk.config.warehouse) as db:
+        db.run("DELETE FROM store.details WHERE detail = 'items' AND source_id = ?", [unread])
+    (told,) = desk.edit("overplane", unread, wanted).queued
     assert "never read" in told.note
+    (told,) = desk.edit("overplane", desk.some_id("overplane"), wanted).queued
+    assert "never read" not in told.note
 
 
 def test_a_new_record_needs_what_its_crm_wants(desk: Queue) -> None:

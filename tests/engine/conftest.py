@@ -39,12 +39,14 @@ class Shop:
             crm: {"connector": crm, "base_url": sandbox.urls[crm], "credentials": dict(sandbox.credentials[crm])}
             for crm in crms
         }
+        self.more: dict[str, Any] = {}  # other keys of config.yaml
 
     @property
     def config(self) -> Path:
         """config.yaml, written as the connections are now (JSON is YAML)."""
         path = self.folder / "config.yaml"
-        path.write_text(json.dumps({"warehouse": "warehouse.duckdb", "connections": self.connections}))
+        told = {"warehouse": "warehouse.duckdb", "connections": self.connections, **self.more}
+        path.write_text(json.dumps(told))
         return path
 
     @property

@@ -56,11 +56,11 @@ def test_details_are_read_again_in_turn(five: Shop) -> None:
         db.run("UPDATE connections SET last_success_at = last_success_at - INTERVAL 2 MINUTE")
     report = five.sync("capsule")
     lines = report.document()["connections"][0]["resources"]
-    read = sum(line["requests"] for line in lines if line["resource"] in ("tag", "customfield"))
+    read = sum(line["requests"] for line in lines if line["resource"] in ("tag", "customfield", "history", "party"))
     assert "complete" == report.status
     assert 10 <= read <= 30
     with Project(five.config, "test") as project, project.warehouse.look() as db:
-        assert 120 - read == db.one("SELECT count(*) FROM store.details WHERE read_at < now() - INTERVAL 1 DAY")
+        assert 240 - read == db.one("SELECT count(*) FROM store.details WHERE read_at < now() - INTERVAL 1 DAY")
 
 
 def test_a_crm_that_is_read_in_full_is_read_no_oftener_than_its_quota_allows(five: Shop) -> None:

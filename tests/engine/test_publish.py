@@ -11,6 +11,7 @@ import pytest
 from onepipe.errors import ConfigError
 from onepipe.project import Project
 from onepipe.run import Options, sync
+from onepipe.warehouse.schema import SCHEMA_VERSION
 from tests.engine.conftest import Shop
 
 
@@ -82,7 +83,7 @@ def test_the_snapshot_is_read_only_and_marked(shop: Shop) -> None:
     shop.sync()
     assert 0o444 == shop.warehouse.stat().st_mode & 0o777
     rows = shop.sql("SELECT product, schema_version, generation > 0, published_at IS NOT NULL FROM about")
-    assert [("onepipe", 4, True, True)] == rows
+    assert [("onepipe", SCHEMA_VERSION, True, True)] == rows
 
 
 @pytest.mark.parametrize("kind", ["text", "duckdb", "folder", "empty", "other project"])
@@ -208,7 +209,9 @@ def test_a_work_file_of_an_older_version_is_brought_up_and_a_copy_kept(
     assert before == [
         row for row in shop.sql("SELECT source_id, name, payload_hash FROM opportunities ORDER BY ALL") if row in before
     ]
-    assert [(4, 1)] == shop.sql("SELECT schema_version, (SELECT count(*) FROM coverage WHERE late_rows = 0) FROM about")
+    assert [(SCHEMA_VERSION, 1)] == shop.sql(
+        "SELECT schema_version, (SELECT count(*) FROM coverage WHERE late_rows = 0) FROM about"
+    )
     assert [(0, 0, 0)] == shop.sql(
         "SELECT (SELECT count(*) FROM pushes), (SELECT count(*) FROM conflicts), count(*) FROM field_changes"
     )

@@ -7,8 +7,6 @@ import pytest
 
 import onepipe.edit as editing
 from onepipe.errors import UsageError
-from onepipe.push.decided import Decision
-from onepipe.push.resolve import resolve
 from onepipe.push.revert import Reverted, revert
 from onepipe.rebind import intended, rebind
 from tests.push.conftest import Make
@@ -80,9 +78,6 @@ def test_line_items_are_as_they_were(desk: Make) -> None:
     one = _items(made, row)["One"]["id"]
     wanted = [{"item_id": one, "name": "One", "quantity": 5}, {"name": "Three", "quantity": 3}]
     made.edit("overplane", row, line_items=json.dumps(wanted))
-    made.apply()
-    with made.project() as project:  # what the CRM has there was never read
-        resolve(project, [Decision(conflict_id="1", how="ours")])
     run = made.apply()
     assert 0 == run.exit_code, run.document()
     assert {"One": 5, "Three": 3} == {name: item["qty"] for name, item in _items(made, row).items()}

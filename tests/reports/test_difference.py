@@ -341,7 +341,7 @@ def test_whatever_happened_the_steps_add_up(tmp_path: Path, seed: int) -> None:
     assert all(difference.deal_facts(one, what.kept)["why"] for one in what.deals)
 
 
-@pytest.mark.parametrize("name", ["", "a b", "x" * 61, 'a"b', "frozen", "Frozen", "é", "a.b", "board", "BOARD"])
+@pytest.mark.parametrize("name", ["", "-x", "a b", "x" * 61, 'a"b', "frozen", "Frozen", "é", "a.b", "board", "BOARD"])
 def test_a_name_that_cannot_be_one_is_refused(tmp_path: Path, name: str) -> None:
     """Or one that is in use, in whatever case: what is frozen is never replaced."""
     with kept(small(), tmp_path) as db, pytest.raises(UsageError, match="nothing was frozen"):

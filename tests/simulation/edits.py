@@ -73,7 +73,7 @@ class Editor:
 
     def special(self, key: Any) -> None:
         """What only this CRM can do: archive, move, tag, nested objects, children."""
-        self.note(key, SPECIAL[self.crm.name](self.crm, key, self.random))
+        self.note(key, SPECIAL[self.crm.name][0](self.crm, key, self.random))
 
     def twice(self, key: Any) -> None:
         """Two edits within the same second."""

@@ -12,7 +12,7 @@ from tests.truth.canonical import opportunities
 from tests.truth.desk import Picture, Row
 from tests.truth.ledger import chain, unlike
 
-COMPLETED = ("tags", "custom", "lost_reason", "stage", "pipeline", "changed_fields", "valid_to")
+COMPLETED = ("tags", "custom", "lost_reason", "stage", "pipeline", "changed_fields", "valid_to", "children")
 
 
 @dataclass

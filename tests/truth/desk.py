@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -17,22 +17,32 @@ from onepipe.sandbox import Sandbox
 from onepipe.warehouse.database import Database
 from onepipe.warehouse.work import published
 from tests.truth import canonical
+from tests.truth.children import COLUMNS as CHILDREN
+from tests.truth.children import children
 
 Row = dict[str, Any]
 Key = tuple[str, str]
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NAMES = ", ".join(f"to_json({name})::VARCHAR AS {name}" for name in CHILDREN)
+LISTS = (
+    f"(SELECT connection, source_id, version, {_NAMES} FROM (FROM store.closed UNION ALL BY NAME FROM store.current))"
+)
 CRMS = ("administrate", "tactile", "capsule", "onautomate", "overplane")
 
 
 @dataclass(frozen=True)
 class Picture:
-    """The warehouse at one moment."""
+    """The warehouse at one moment; `children` are the tables of what belongs to a deal, each by the deal's key.
+
+    Each version of `history` has its own under "children", as JSON: NULL where nobody was asked.
+    """
 
     opportunities: dict[Key, Row]
     history: dict[Key, list[Row]]
     raw: list[Row]
     problems: list[Row]
     stages: dict[str, list[Row]]
+    children: dict[str, dict[Key, list[Row]]] = field(default_factory=dict)
 
     def raw_of(self, run_id: str) -> list[Row]:
         """What one run appended."""
@@ -93,6 +103,18 @@ class Desk:
                     rows[name, key] = row
         return rows
 
+    def children(self) -> dict[str, dict[Key, list[Row]]]:
+        """What the tables of children have to hold of records that are not deleted; of those without any, nothing."""
+        found: dict[str, dict[Key, list[Row]]] = {name: {} for name in CHILDREN}
+        for name in self.crms:
+            crm = self.sandbox[name]
+            details = self.extras.get(name, {}).get("settings", {}).get("details", True)
+            for key in crm.records:
+                for table_name, rows in children(crm, key, canonical.sent(crm, key), details).items():
+                    if rows and (name != "tactile" or str(key) in self.known):
+                        found[table_name][name, str(key)] = rows
+        return found
+
     def content(self) -> dict[Key, str]:
         """What counts as the content of every record there is."""
         return {(name, key): text for name in self.crms for key, text in canonical.content(self.sandbox[name]).items()}
@@ -126,8 +148,11 @@ def pause() -> None:
 def take(db: Database) -> Picture:
     """Everything a test looks at."""
     history: dict[Key, list[Row]] = {}
+    kept = {(row["connection"], row["source_id"], row["version"]): row for row in table(db, LISTS)}
     for row in table(db, "opportunity_history", "ORDER BY version"):
-        history.setdefault((row["connection"], row["source_id"]), []).append(row)
+        key = (row["connection"], row["source_id"])
+        row["children"] = {name: kept[*key, row["version"]][name] for name in CHILDREN}
+        history.setdefault(key, []).append(row)
     stages: dict[str, list[Row]] = {}
     for row in table(db, "stages", "ORDER BY connection, pipeline_id, position, stage_id"):
         stages.setdefault(row.pop("connection"), []).append(row)
@@ -137,7 +162,16 @@ def take(db: Database) -> Picture:
         raw=table(db, "raw.records", "ORDER BY seq", leave=("payload",)),
         problems=table(db, "problems", "ORDER BY ALL"),
         stages=stages,
+        children={name: by_deal(table(db, name, "ORDER BY position")) for name in CHILDREN},
     )
+
+
+def by_deal(rows: Iterable[Row]) -> dict[Key, list[Row]]:
+    """Rows of a table of children, without the deal's key, by that key."""
+    found: dict[Key, list[Row]] = {}
+    for row in rows:
+        found.setdefault((row.pop("connection"), row.pop("source_id")), []).append(row)
+    return found
 
 
 def table(db: Database, name: str, order: str = "", leave: Sequence[str] = ()) -> list[Row]:

@@ -1,7 +1,7 @@
 """What one run may do to the warehouse, whatever it had to do: every breach of that as a line of text."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
@@ -12,8 +12,10 @@ from onepipe.report import RunReport
 from tests.truth.canonical import COLUMNS, KNOWN_STATUS
 from tests.truth.desk import Desk, Key, Picture, Row
 
+# What sub-requests tell is read one kind after the other: what two of them find changed may be two versions.
+TOLD_APART = {"tags", "custom", "notes", "contacts", "line_items", "lost_reason"}
 TICK = timedelta(microseconds=1)
-VERSION = ("valid_from", "valid_to", "recorded_at", "version", "changed_fields", "change_origin")
+VERSION = ("valid_from", "valid_to", "recorded_at", "version", "changed_fields", "change_origin", "children")
 
 
 def unlike(row: Row, truth: Row) -> list[str]:
@@ -26,6 +28,17 @@ def unlike(row: Row, truth: Row) -> list[str]:
     expected, found = as_digits(truth["extra"]), as_digits(row["extra"])
     keys = sorted(key for key in expected.keys() | found.keys() if expected.get(key) != found.get(key))
     return plain + [f"extra.{key}: {expected.get(key)!r} became {found.get(key)!r}" for key in keys]
+
+
+Rows = Mapping[Key, list[Row]]
+
+
+def unlike_lists(name: str, truth: Rows, held: Rows, key: Key) -> list[str]:
+    """Where the rows of a table of children are not what the CRM's record says."""
+    told, found = truth.get(key, []), held.get(key, [])
+    if [sorted(one.items()) for one in told] == [sorted(one.items()) for one in found]:
+        return []
+    return [f"{name}: {told!r} became {found!r}"]
 
 
 def same(expected: Any, found: Any) -> bool:
@@ -61,10 +74,12 @@ def breaches(desk: Desk, old: Picture, new: Picture, report: RunReport) -> Itera
         if not added:
             if key in old.opportunities and old.opportunities[key] != row:
                 yield f"{key}: changed without a version: {difference(old.opportunities[key], row)}"
-        elif len(added) > 1:
-            yield f"{key}: {len(added)} versions in one run"
         else:
-            yield from (f"{key}: {text}" for text in added_right(desk, key, before[-1] if before else None, added[0]))
+            later = {name for row in added[1:] for name in row["changed_fields"]}
+            if not later <= TOLD_APART or not all(row["changed_fields"] for row in added[1:]):
+                yield f"{key}: {len(added)} versions in one run, which changed {later}"
+            for one, other in zip([before[-1] if before else None, *added], added, strict=False):
+                yield from (f"{key}: {text}" for text in added_right(desk, key, one, other))
             if key in told and told[key]["payload_hash"] != row["payload_hash"]:
                 yield f"{key}: read from {row['payload_hash']}, not from what was just stored"
     changed = {key for key, versions in new.history.items() if len(versions) > len(old.history.get(key, []))}
@@ -134,10 +149,11 @@ def begins(before: Row | None, row: Row) -> datetime:
 
 
 def changed(before: Row | None, row: Row) -> list[str]:
-    """The mapped columns, and is_deleted, that differ from the version before."""
+    """The mapped columns, the lists of children, and is_deleted, that differ from the version before."""
     if before is None:
         return []
     plain = [name for name in (*COLUMNS, "is_deleted") if name != "extra" and before[name] != row[name]]
+    plain += [name for name, told in before["children"].items() if told != row["children"][name]]
     return plain + ["extra"] * (as_digits(before["extra"]) != as_digits(row["extra"]))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from onepipe.report import RunReport
 from onepipe.sandbox.tactile import STATUSES
 from tests.truth.desk import Desk, Key, Picture, Row, source_key
-from tests.truth.ledger import breaches, unlike
+from tests.truth.ledger import breaches, unlike, unlike_lists
 
 CLEAN = dict(STATUSES)
 
@@ -88,6 +88,9 @@ def wrong(desk: Desk, picture: Picture) -> list[str]:
     lines = [f"{key}: missing" for key in truth.keys() - live] + [f"{key}: not deleted" for key in live - truth.keys()]
     for key in truth.keys() & live:
         lines += [f"{key}: {line}" for line in unlike(picture.opportunities[key], truth[key])]
+    for name, rows in desk.children().items():
+        held = {key: told for key, told in picture.children[name].items() if key in live}
+        lines += [f"{key}: {line}" for key in truth.keys() & live for line in unlike_lists(name, rows, held, key)]
     return lines
 
 
@@ -117,7 +120,8 @@ def act_of_edits(desk: Desk, taken: set[Any]) -> Edits:
     edits.insert(tac, name="New", cost=Decimal("10.01"), status="Discussion", type="R&D", description="")
     shown = [lambda row: not row["archived"] and row["status_id"] in (1, 2, 3)] * 4
     one, two, three, four = (pick(tac, one, taken) for one in shown)
-    edits.update(tac, one, "amount probability", cost=Decimal("77.07"), probability=85)
+    edits.update(tac, one, "amount probability notes", cost=Decimal("77.07"), probability=85)
+    tac.write_note(one, "A call")
     edits.update(tac, two, "stage_id stage status", status="Won")
     edits.notes["archived"] = edits.update(tac, three, "is_archived", archived=True)
     edits.notes["escaped"] = edits.update(tac, four, "is_archived stage_id stage", archived=True, status="R&D trial")
@@ -125,7 +129,8 @@ def act_of_edits(desk: Desk, taken: set[Any]) -> Edits:
     month = {"durationBasis": "MONTH", "duration": 3, "value": Decimal("19.99")}
     edits.notes["per month"] = edits.insert(cap, name="New", tags=["b", "a", "b"], **month)
     fixed = pick(cap, lambda row: row["durationBasis"] == "FIXED" and row["value"], taken)
-    edits.update(cap, fixed, "amount description", value=Decimal("0.07"), description="other words")
+    edits.update(cap, fixed, "amount description notes", value=Decimal("0.07"), description="other words")
+    cap.write_note(fixed, "They called\nback")
     won = pick(cap, lambda row: row["milestoneId"] == 1 and row["probability"] == 10, taken)
     edits.notes["crm"] = edits.update(cap, won, "stage_id stage status probability closed_at", milestone="Won")
     edits.notes["tombstone"] = edits.delete(cap, pick(cap, anyone, taken), "tombstone")
@@ -140,7 +145,8 @@ def act_of_edits(desk: Desk, taken: set[Any]) -> Edits:
 
     lost = {"status": "Lost", "lost_reasons": ["Price", "Competitor"]}
     edits.notes["lost"] = edits.insert(ove, title="New", opportunity_amount=Decimal("0.1"), **lost)
-    edits.update(ove, pick(ove, anyone, taken), "name", title="Än")
+    items = [{"item_code": "SKU-1", "qty": 3, "rate": Decimal("12345678901.2345")}, {"item_code": "X", "qty": 0}]
+    edits.update(ove, pick(ove, anyone, taken), "name line_items extra", title="Än", items=items)
     deal = pick(ove, lambda row: row["status"] == "Open", taken)
     edits.update(ove, deal, "status", status="Converted")
     return edits
@@ -152,7 +158,9 @@ def act_of_silence(desk: Desk, taken: set[Any], archived: Key) -> Edits:
     edits.silent(adm, pick(adm, anyone, taken), "name", name="quietly")
     person = {"first_name": "Ann", "last_name": "Oto", "email": "ann@example.org"}
     nested = pick(adm, lambda row: row["interests"], taken)
-    edits.notes["nested"] = edits.silent(adm, nested, "", interests=[{"delegates": [person]}])
+    interest = adm.rows[nested]["interests"][0]["id"]
+    edits.notes["nested"] = edits.silent(adm, nested, "", interests=[{"id": interest, "is_taxable": False}])
+    edits.silent(adm, pick(adm, anyone, taken), "contacts line_items", interests=[{"delegates": [person]}])
     edits.silent(tac, pick(tac, lambda row: not row["archived"], taken), "description", description="quietly")
     edits.notes["archived"] = edits.update(tac, int(archived[1]), "description", description="while archived")
     cap.rename_milestone(2, "Offer")
@@ -179,7 +187,7 @@ def act_of_return(desk: Desk, rows: dict[Key, Row]) -> Edits:
         edits.expected[name, source_id] = {"is_deleted"}
         if name != "administrate":
             field_name = "title" if name == "overplane" else "name"
-            went = {"capsule": " custom", "overplane": " extra"}.get(
+            went = {"capsule": " custom notes", "overplane": " extra line_items"}.get(
                 name, ""
             )  # told by children, which were deleted too
             columns = "name is_deleted" + went

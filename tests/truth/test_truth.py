@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from onepipe import remap
+from onepipe.project import Project
 from onepipe.sandbox import Sandbox
 from tests.truth import stages
 from tests.truth.desk import CRMS, Desk, Key
-from tests.truth.ledger import unlike
+from tests.truth.ledger import unlike, unlike_lists
 from tests.truth.story import NOBODY, UNREADABLE, Act, Story, act
 from tests.truth.walk import step
 
@@ -178,8 +180,8 @@ def test_random_walks_end_in_the_truth(tmp_path: Path) -> None:
         sandbox["tactile"].options.use_era(random.choice(("doc", "head")))
         desk = Desk(tmp_path, sandbox, zone="Asia/Kolkata", extras={"tactile": {"currency": "GBP"}})
         old = act(desk, NOBODY).new
-        for level in (random.choice(("run", "sweep")), "full"):
-            for key, when in (step(desk, random) for _ in range(20)):
+        for level in (random.choice(("run", "sweep")), "run", "full"):
+            for key, when in (step(desk, random) for _ in range(80)):
                 owed[key] = max(when, owed.get(key, "run"), key=LEVELS.index)
             options: dict[str, Any] = {} if level == "run" else {level: True}
             one = act(desk, old, **options)
@@ -188,6 +190,24 @@ def test_random_walks_end_in_the_truth(tmp_path: Path) -> None:
             assert [] == surprises(one, desk, {key for key, when in owed.items() if later(when, level)}), again
             owed = {key: when for key, when in owed.items() if later(when, level)}
             old = one.new
+        kept = stored(desk)
+        read_again(desk)
+        assert kept == stored(desk), again
+
+
+def stored(desk: Desk) -> list[list[tuple[Any, ...]]]:
+    """Every row that is kept, current and superseded, with what belongs to it, as text."""
+    with Project(desk.config(), "test") as project, project.warehouse.look() as db:
+        tables = ("store.current", "store.closed", "problems")
+        return [db.run(f"SELECT COLUMNS(*)::VARCHAR FROM {table} ORDER BY ALL") for table in tables]
+
+
+def read_again(desk: Desk) -> None:
+    """Everything is read from raw again, by the mappings that were applied."""
+    with Project(desk.config(), "test") as project:
+        with project.warehouse.commit("test") as db:
+            db.run("UPDATE store.mappings SET version = 'another'")
+        assert sorted(desk.crms) == sorted(one.connection for one in remap.apply(project))
 
 
 def later(when: str, level: str) -> bool:
@@ -206,4 +226,9 @@ def surprises(one: Act, desk: Desk, may_wait: set[Key]) -> list[str]:
             lines.append(f"{key}: is_deleted is {row['is_deleted']}")
         elif told is not None:
             lines += [f"{key}: {line}" for line in unlike(row, told)]
+    for name, lists in desk.children().items():
+        for key in truth.keys() & one.new.opportunities.keys():
+            held, before = one.new.children[name], one.old.children.get(name, {})
+            if key not in may_wait or held.get(key) != before.get(key):
+                lines += [f"{key}: {line}" for line in unlike_lists(name, lists, held, key)]
     return lines

@@ -24,13 +24,13 @@ def step(desk: Desk, random: Random) -> Edit:
     name = random.choice(desk.crms)
     crm: Any = desk.sandbox[name]
     live = [key for key in crm.rows if name != "tactile" or str(key) in desk.known]
-    what = random.choices(("insert", "update", "silent", "delete", "special"), (2, 6, 2, 1, 2))[0]
+    what = random.choices(("insert", "update", "silent", "delete", "special"), (2, 6, 2, 1, 5))[0]
     if what == "insert" or len(live) < 8:
         return (name, str(crm.insert(**fields(crm, random)))), "run"
     key = random.choice(live)
     hidden = name == "tactile" and crm.rows[key]["archived"]
     if what == "special":
-        return (name, str(key)), SPECIAL[name](crm, key, random)
+        return (name, str(key)), random.choice(SPECIAL[name])(crm, key, random)
     if what == "delete":
         crm.delete(key)
         return (name, str(key)), "run" if name == "capsule" else "sweep"
@@ -128,11 +128,71 @@ def overplane(crm: Any, random: Random) -> dict[str, Any]:
     }
 
 
-def nested(crm: Any, key: Any, random: Random) -> str:
-    """A delegate is added: the content changes, no stamp moves, no column is touched."""
-    person = {"first_name": "Ann", "last_name": "Oto", "email": f"{random.random()}@example.org"}
-    crm.update(key, silently=True, interests=[{"delegates": [person]}])
-    return "sweep"
+def embedded(crm: Any, key: Any, random: Random) -> str:
+    """Interests, delegates, quotes and documents come, change and go; sometimes no stamp moves."""
+    person = {"first_name": random.choice(NAMES), "last_name": "Oto", "email": f"{random.random()}@example.org"}
+    line: dict[str, Any] = {
+        "price": random.choice(AMOUNTS),
+        "quantity": random.choice((None, 1, 3)),
+        "notes": random.choice(NAMES),
+    }
+    line["course"] = random.choice((None, {"id": 7, "title": random.choice(NAMES)}))
+    letter = {"document_template": {"id": 1}, "name": random.choice(NAMES), "body": random.choice(("", *NAMES))}
+    silently = random.random() < 0.5
+    with crm.lock:
+        row = crm.rows[key]
+        held = row["interests"]
+        quote: dict[str, Any] = {
+            "id": 900 + random.randrange(10**6),
+            "value": random.choice(AMOUNTS),
+            "currency": {"id": "EUR"},
+        }
+        quote |= {"created_at": "2026-01-31T10:00:00Z", "expires_at": random.choice((None, someday(random)))}
+        quotes = [one for one in row["quotes"] if random.random() < 0.6]
+        for part in ("interests", "documents"):
+            row[part] = [one for one in row[part] if random.random() < 0.7]
+        known = [{**line, "id": one["id"]} for one in held[:1] if one in row["interests"]]
+        new = [{**line, "delegates": [person] * random.randint(0, 2)}] * random.randint(0, 2)
+        crm.update(key, silently=silently, interests=known + new, documents=[letter] * random.randint(0, 2))
+        crm.update(key, silently=silently, quotes=[*quotes, quote])
+    return "sweep" if silently else "run"
+
+
+def noted(crm: Any, key: Any, random: Random) -> str:
+    """Notes come, change and go; nothing else tells."""
+    with crm.lock:
+        held = (crm.history if crm.name == "capsule" else crm.notes).setdefault(key, [])
+        if held and random.random() < 0.4:
+            held.pop(random.randrange(len(held)))
+        if held and random.random() < 0.4:
+            random.choice(held)["note"] = random.choice(NAMES)
+    for _ in range(random.choice((0, 1, 1, 60))):
+        crm.write_note(key, random.choice(NAMES))
+    return "full"
+
+
+def joined(crm: Any, key: Any, random: Random) -> str:
+    """Additional parties come and go."""
+    with crm.lock:
+        crm.extra_parties[key] = random.sample(list(crm.parties), random.randint(0, 3))
+    return "full"
+
+
+def itemised(crm: Any, key: Any, random: Random) -> str:
+    """Items are set anew, or put in another order; where only their words change, no other field tells."""
+    with crm.lock:
+        held = crm.children["opportunity-item"].get(key, [])
+        if held and random.random() < 0.5:
+            for place, one in enumerate(random.sample(held, len(held)), 1):
+                one["idx"] = place
+            random.choice(held)["description"] = random.choice(NAMES)
+            return "full"
+    items = [
+        {"item_code": random.choice(("SKU-1", "ÜX")), "qty": random.choice((1, Decimal("2.5"))), "rate": amount}
+        for amount in random.sample(AMOUNTS[1:], random.randint(0, 3))
+    ]
+    crm.update(key, items=items)
+    return "run"
 
 
 def archived(crm: Any, key: Any, random: Random) -> str:
@@ -168,10 +228,10 @@ FIELDS: dict[str, Callable[[Any, Random], dict[str, Any]]] = {
     "onautomate": onautomate,
     "overplane": overplane,
 }
-SPECIAL: dict[str, Callable[[Any, Any, Random], str]] = {
-    "administrate": nested,
-    "tactile": archived,
-    "capsule": tagged,
-    "onautomate": moved,
-    "overplane": lost,
+SPECIAL: dict[str, tuple[Callable[[Any, Any, Random], str], ...]] = {
+    "administrate": (embedded,),
+    "tactile": (archived, noted),
+    "capsule": (tagged, noted, joined),
+    "onautomate": (moved,),
+    "overplane": (lost, itemised),
 }

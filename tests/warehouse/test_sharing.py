@@ -12,12 +12,13 @@ from onepipe.warehouse import sharing
 from onepipe.warehouse.database import Database, Engine, reading
 from onepipe.warehouse.layout import create
 
-LEFT_OUT = ("raw", "contact_email", "contacts.email", "custom", "notes", "x_pin")
+LEFT_OUT = ("raw", "contact_email", "contacts.email", "custom", "notes", "probability", "stage", "x_pin")
 PUSH = {
     "contact_email": {"state": "done", "base": "a@b.example", "ours": "s3cret@b.example", "theirs": None, "now": None},
     "custom.Region": {"state": "done", "ours": "s3cret region"},
     "amount": {"state": "done", "base": "1.00", "ours": "2.00"},
 }
+FROZEN = ("pushes", "problems", "connections", "about")  # a day may be called like any table of ours
 
 
 def fill(db: Database) -> None:
@@ -35,6 +36,7 @@ def fill(db: Database) -> None:
     db.run("INSERT INTO store.details (connection, source_id, payload) VALUES ('acme', '1', 's3cret')")
     db.run("INSERT INTO store.mappings VALUES ('acme', 'v1', 'examples: s3cret', now())")
     fields = [*((name, "s3cret") for name in ("contact_email", "custom", "contacts[2].email", "notes[1].body"))]
+    fields += [("contacts", "s3cret list"), ("contacts[2]", "s3cret@e.example"), ("payload", "s3cret record")]
     for field, value in [*fields, ("source_id", "s3cret record"), ("amount", "lots"), ("contacts[2].name", "?")]:
         db.run("INSERT INTO problems (connection, source_id, field, value) VALUES ('acme', '1', ?, ?)", [field, value])
     for field in ("contact_email", "custom.Region", "", "amount"):
@@ -53,12 +55,27 @@ def fill(db: Database) -> None:
     )
 
 
+def freeze(db: Database) -> None:
+    """Days of every unlucky name, each with a deal and a figure."""
+    db.run("CREATE SCHEMA frozen")
+    db.run("CREATE TABLE frozen.frozen AS SELECT 'day' AS name, '[\"s3cret stage\"]' AS statuses")
+    for name in FROZEN:
+        db.run(
+            f"CREATE TABLE frozen.{name} AS SELECT 'acme' AS connection, '1' AS source_id, 's3cret' AS contact_email"
+        )
+        db.run(
+            f"CREATE TABLE frozen.{name}_figures AS SELECT 'acme' AS connection, 'EUR' AS currency, 2 AS amount, "
+            "0.73 AS weighted_amount"
+        )
+
+
 @pytest.fixture
 def shared(tmp_path: Path) -> Path:
     """The file that may be shared."""
     with Engine().writing(tmp_path / "whole.duckdb") as db:
         create(db, "test")
         fill(db)
+        freeze(db)
     assert [] == sharing.make(tmp_path / "whole.duckdb", tmp_path / "shared.duckdb", LEFT_OUT)
     return tmp_path / "shared.duckdb"
 
@@ -86,11 +103,19 @@ def test_what_tells_of_a_field_tells_no_value_of_it(shared: Path) -> None:
     """The rows stay; values of other fields, too; a row that may hold a whole record has none."""
     values = dict(ask(shared, "SELECT field, value FROM problems"))
     assert {"amount": "lots", "contacts[2].name": "?"} == {field: value for field, value in values.items() if value}
-    assert 7 == len(values)
+    assert 10 == len(values)
     sides = "SELECT field, coalesce(base, ours, theirs, resolution), reason FROM conflicts ORDER BY field"
     both = "both sides"
     told = [("", None, both), ("amount", "2.00", both), ("contact_email", None, both), ("custom.Region", None, both)]
     assert told == ask(shared, sides)
+
+
+def test_what_is_frozen_loses_the_same_whatever_it_is_called(shared: Path) -> None:
+    """The columns themselves, figures made of them, and the stages that a day was read by."""
+    assert [("day", None)] == ask(shared, "SELECT name, statuses FROM frozen.frozen")
+    for name in FROZEN:
+        assert [("acme", "1", None)] == ask(shared, f"FROM frozen.{name}")
+        assert [("acme", "EUR", 2, None)] == ask(shared, f"FROM frozen.{name}_figures")
 
 
 def test_a_push_tells_of_each_field_by_itself(shared: Path) -> None:
@@ -109,6 +134,7 @@ def test_a_push_tells_of_each_field_by_itself(shared: Path) -> None:
         ("{exclude: contact_email}", "is a list of columns, even for one: [contact_email]"),
         ("{exclude: [source_id]}", "source_id cannot be left out"),
         ("{exclude: [is_archived]}", "is_archived cannot be left out"),
+        ("{exclude: [currency]}", "currency cannot be left out while amount is not"),
         ("{exclude: [contact_mail]}", "no column is called 'contact_mail'; did you mean 'contact_email'"),
         ("{exclude: [contacts.mail]}", "no column is called 'contacts.mail'"),
         ("{only: [amount]}", "unknown key 'only'"),

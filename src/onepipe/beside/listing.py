@@ -1,6 +1,6 @@
 """What was seen beside what is decided of it: lines to look at, lines to fill in, and lines that nothing answers to."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -38,12 +38,16 @@ class Listing(Generic[Seen, Decided]):
             *(self.row(line, [], line) for line in self.unheard()),
         ]
 
-    def to_fill_in(self) -> list[Row]:
-        """The lines there are, as they stand, globs too; then one for each seen that none of them decides of."""
+    def to_fill_in(self, connections: Collection[str]) -> list[Row]:
+        """Every line there is, as it stands, globs too; then one for each seen, in these connections, without a line.
+
+        What is written takes the place of the file, so no line may be missing, whichever connections were asked for.
+        """
         answers = self._answers()
+        left = [one for one, line in self.seen if line is None and one.connection in connections]
         return [
             *(self.row(line, answers[line.line.number], line) for line in self.lines),
-            *(self.row(one, [one], None) for one, line in self.seen if line is None),
+            *(self.row(one, [one], None) for one in left),
         ]
 
     def unheard(self) -> list[Decided]:

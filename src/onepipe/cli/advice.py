@@ -188,7 +188,7 @@ def _remarks(one: Standing, config: "Config") -> Iterator[str]:
     if one["problems"]:
         values = screen.counted(one["problems"], "value")
         are = "is" if one["problems"] == 1 else "are"
-        yield f'{values} could not be read and {are} NULL; `onepipe sql "FROM problems"` lists them'
+        yield f"{values} could not be read and {are} NULL; `onepipe problems {name}` lists them"
     yield from _lateness(one, config.connections.get(name))
     if one["next_scan_at"] and one["state"] not in IDLE:
         yield _next_scan(one)

@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 CONFIG = Path("config.yaml")
 SAFE = "what was committed before is safe, and running the command again loses nothing"
 ORDER = (  # of the help: as one comes to need them
-    *("demo", "init", "check", "sync", "backfill", "daemon", "status", "runs", "quota", "sweep", "explain", "drift"),
-    *("sql", "get", "edit", "push", "conflicts", "call", "mapping", "rebind", "connectors", "schema", "sandbox"),
+    *("demo", "init", "check", "sync", "backfill", "daemon", "status", "runs", "quota", "sweep", "explain"),
+    *("problems", "drift"),
+    *("report", "freeze", "sql", "export", "docs", "get", "edit", "push", "conflicts", "call", "mapping", "stages"),
+    *("people", "rebind", "connectors", "schema", "sandbox"),
 )
 
 

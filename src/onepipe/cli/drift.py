@@ -43,10 +43,10 @@ def drift(
     """
     import onepipe.warehouse.drift as finding
     import onepipe.warehouse.mapped as mapped
-    from onepipe.warehouse.work import published
+    from onepipe.warehouse.work import whole
 
     config = door(ctx).load()
-    with published(config.warehouse) as db:
+    with whole(config.snapshot) as db:
         kinds = {str(name): str(kind) for name, kind in db.run("SELECT connection, connector FROM connections")}
         names = sorted(chosen_names(config, connections or [], set(kinds)) & set(kinds))
         cuts = finding.cuts(db, names, _since(db, since), datetime.now(UTC) - USUAL)

@@ -50,7 +50,7 @@ def sentences(*parts: str | None) -> str:
 def sentence(text: str) -> str:
     """A text with a capital at its beginning, unless that is a name, and a full stop at its end."""
     text = text.strip()
-    if re.match(r"[a-z]+[ ,]", text):
+    if re.match(r"[a-z]+[ ,]|usage: ", text):
         text = text[0].upper() + text[1:]
     return stopped(text)
 

@@ -47,10 +47,10 @@ def explain(
     """
     import onepipe.warehouse.explain as explaining
     import onepipe.warehouse.ledger as ledger
-    from onepipe.warehouse.work import published
+    from onepipe.warehouse.work import whole
 
     config = door(ctx).load()
-    with published(config.warehouse) as db:
+    with whole(config.snapshot) as db:
         known = ledger.names(db)
         if connection not in known:
             raise _unknown_connection(connection, [*known, *(name for name in config.connections if name not in known)])

@@ -107,12 +107,13 @@ def _drop(ctx: typer.Context, name: str, yes: bool, as_json: bool) -> None:
 
 def _confirm(found: dict[str, Any]) -> None:
     """Ask on a terminal; refuse elsewhere. Raises UsageError."""
-    about = f"{found['name']}, {screen.counted(found['deals'], 'deal')} of {found['as_of']}"
+    about = f"{screen.counted(found['deals'], 'deal')} of {found['as_of']}"
     if not sys.stdin.isatty():
         raise UsageError(
-            f"{about}, would be removed; nothing was changed", "add --yes to remove it without being asked"
+            f"--drop {found['name']} would remove {about}; nothing was changed",
+            "add --yes to remove it without being asked",
         )
-    screen.note(f"{about}, frozen on {found['frozen_at'][:10]}, cannot be made again as it was.")
+    screen.note(f"{found['name']}, {about}, frozen on {found['frozen_at'][:10]}, cannot be made again as it was.")
     typer.confirm("Remove it?", abort=True, err=True)
 
 

@@ -34,8 +34,16 @@ def errors(found: Mapping[str, Mapping[str, Any]]) -> None:
         screen.note(f"The warehouse was not published. {told}" if name == "publish" else f"{name}: {told}")
 
 
-def report(found: "PushReport") -> None:
-    """What became of every record, the most pressing group last, and what to do about it."""
+def left_alone(found: Iterable[Mapping[str, Any]]) -> None:
+    """The edits of connections that no push looks at, and why."""
+    for one in found:
+        many = one["edits"] > 1
+        edits = f"{screen.counted(one['edits'], 'edit')} of {one['connection']} {'wait' if many else 'waits'}"
+        screen.say(f"{edits}: {exits.stopped(one['reason'])}")
+
+
+def report(found: "PushReport", left: Sequence[Mapping[str, Any]] = ()) -> None:
+    """What became of every record, the most pressing group last, and what to do about it; `left` was not tried."""
     from onepipe.merge.states import STATES
 
     for group, items in found.grouped():
@@ -49,7 +57,9 @@ def report(found: "PushReport") -> None:
     for state in dict.fromkeys(item.state for item in found.items):
         if STATES[state].advice:
             screen.say(screen.plain(f"{state}: {exits.stopped(STATES[state].advice)}"))
-    screen.say(_sum(found))
+    left_alone(left)
+    if found.items or not left:
+        screen.say(_sum(found))
 
 
 def _done(items: "Sequence[Done]") -> "Iterator[list[str | None]]":
@@ -128,6 +138,9 @@ def _steps(found: Mapping[str, Any]) -> Iterator[str]:
     closed = [one["connection"] for one in found["connections"] if one["mode"] in ("off", "plan")]
     if closed:
         yield f"Nothing is sent to {exits.listed(closed)}: the write mode is not on in config.yaml."
+    idle = [one["connection"] for one in found["connections"] if one["mode"] in (None, "disabled") and one["edits"]]
+    if idle:
+        yield f"Edits of {exits.listed(idle)} wait: no push looks at a connection that is disabled or retired."
     if found["conflicts"]:
         count = screen.counted(len(found["conflicts"]), "conflict")
         yield f"`onepipe conflicts list` shows the {count} to decide."

@@ -3,7 +3,7 @@
 import json
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
+import onepipe.cli.exits as exits
 import onepipe.cli.screen as screen
 from onepipe.cli.app import app, complete_connection, door, examples
 from onepipe.errors import UsageError
@@ -62,9 +63,8 @@ def sql(
     if form is Format.parquet and out is None:
         raise UsageError("Parquet is not for a terminal", "name a file with -o OUT")
     warehouse = door(ctx).load().warehouse
-    if out and out.resolve() == warehouse.resolve():
-        raise UsageError(f"-o {out} is the warehouse itself; nothing was run")
     with replacing(out) as part, open_desk(warehouse, part) as desk:
+        _note_left_out(text, desk.left_out)
         if form is Format.parquet and part:
             desk.save(text, part)
         elif part:
@@ -72,6 +72,13 @@ def sql(
                 _write(desk.ask(text), form, stream)
         else:
             _write(desk.ask(text), form, sys.stdout)
+
+
+def _note_left_out(query: str, left_out: Sequence[str]) -> None:
+    """Say of what a query names that it is empty here: it need not be so in the CRM."""
+    named = [word for word in left_out if re.search(rf"\b{re.escape(word.rpartition('.')[2])}\b", query)]
+    if named:
+        screen.note(f"The published file was made without {exits.listed(named)}, see `publish:` in config.yaml.")
 
 
 def _query(query: str | None, file: Path | None) -> str:
@@ -214,6 +221,8 @@ def replacing(out: Path | None) -> Iterator[Path | None]:
         return
     if not out.absolute().parent.is_dir():
         raise UsageError(f"{out} cannot be written: there is no folder {out.absolute().parent}; nothing was run")
+    if out.is_file() and _is_database(out):
+        raise UsageError(f"-o {out} is a database, which is never replaced; nothing was run", "name another file")
     part = out.absolute().with_name(f".{out.name}.part")
     try:
         yield part
@@ -222,3 +231,13 @@ def replacing(out: Path | None) -> Iterator[Path | None]:
         raise UsageError(f"{out} cannot be written: {error.strerror}") from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def _is_database(path: Path) -> bool:
+    """Whether a file is one of DuckDB or SQLite, as all of ours that cannot be made again are."""
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(16)
+    except OSError:
+        return False
+    return head[8:12] == b"DUCK" or head.startswith(b"SQLite format 3")

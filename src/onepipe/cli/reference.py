@@ -59,13 +59,14 @@ def stages(
         _apply(ctx, connections or [], as_json)
         return
     config = door(ctx).load()
-    said, seen, _ = _known(config, connections or [])
+    to_fill_in = as_csv or out is not None
+    said, seen, _, chosen = _known(config, connections or [], whole=to_fill_in)
     found = listing.of_stages(said, seen)
     if as_json:
         lost = [_unknown(one) for one in seen if one.unknown]
         screen.document({"stages": [_document(row) for row in found.rows()], "unknown_status": lost})
-    elif as_csv or out:
-        _write(listing.STAGE_KEYS, found.to_fill_in(), out)
+    elif to_fill_in:
+        _write(listing.STAGE_KEYS, found.to_fill_in(chosen), out)
     else:
         _table(STAGE_HEADINGS, listing.STAGE_KEYS, found.rows(), right=(5, 6, 7))
         _tell_waiting([row for row in found.rows() if row["connection"] in config.connections])
@@ -90,12 +91,13 @@ def people(
 
     _one_form(as_csv or out is not None, as_json)
     config = door(ctx).load()
-    said, _, seen = _known(config, connections or [])
+    to_fill_in = as_csv or out is not None
+    said, _, seen, chosen = _known(config, connections or [], whole=to_fill_in)
     found = listing.of_people(said, seen)
     if as_json:
         screen.document({"people": [_document(row) for row in found.rows()]})
-    elif as_csv or out:
-        _write(listing.PERSON_KEYS, found.to_fill_in(), out)
+    elif to_fill_in:
+        _write(listing.PERSON_KEYS, found.to_fill_in(chosen), out)
     else:
         _table(PERSON_HEADINGS, listing.PERSON_KEYS, found.rows(), right=(5, 6))
     _tell_unheard(listing.unheard(said, [], seen), as_json)
@@ -107,8 +109,13 @@ def _one_form(as_csv: bool, as_json: bool, apply: bool = False) -> None:
         raise UsageError(f"CSV and {other} do not go together; nothing was done")
 
 
-def _known(config: "Config", words: list[str]) -> "tuple[Beside, list[SeenStage], list[SeenOwner]]":
-    """What the files say of the chosen connections, and what was seen of them. Raises ConfigError."""
+def _known(
+    config: "Config", words: list[str], whole: bool
+) -> "tuple[Beside, list[SeenStage], list[SeenOwner], list[str]]":
+    """What the files say of the chosen connections, what was seen of them, and which they are. Raises ConfigError.
+
+    `whole`: what is said and seen of all connections.
+    """
     import onepipe.warehouse.labels as labels
     import onepipe.warehouse.ledger as ledger
     from onepipe import beside
@@ -116,8 +123,10 @@ def _known(config: "Config", words: list[str]) -> "tuple[Beside, list[SeenStage]
 
     said = beside.load(config)
     with published(config.snapshot) as db:
-        chosen = sorted(chosen_names(config, words, set(ledger.names(db))))
-        return said.about(chosen), labels.stages(db, chosen), labels.owners(db, chosen)
+        known = set(ledger.names(db))
+        chosen = sorted(chosen_names(config, words, known))
+        names = sorted(chosen_names(config, [], known)) if whole else chosen
+        return said if whole else said.about(names), labels.stages(db, names), labels.owners(db, names), chosen
 
 
 def _apply(ctx: typer.Context, words: Sequence[str], as_json: bool) -> None:
@@ -157,7 +166,7 @@ def _write(keys: Sequence[str], rows: Sequence[Row], out: Path | None) -> None:
         if part is None:
             write(sys.stdout)
             return
-        with part.open("w", encoding="utf-8", newline="") as stream:
+        with part.open("w", encoding="utf-8-sig", newline="") as stream:  # or spreadsheets take letters for others
             write(stream)
 
 

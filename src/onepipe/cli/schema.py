@@ -1,12 +1,15 @@
 """The command `schema`: what an editor needs to complete and check config.yaml or a mapping."""
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 import onepipe.cli.screen as screen
 from onepipe.cli.app import app, examples
+
+if TYPE_CHECKING:
+    from onepipe.model import Child
 
 Schema = dict[str, Any]
 
@@ -38,13 +41,15 @@ def schema(what: Annotated[Subject, typer.Argument(metavar="config|mapping", sho
 def mapping() -> Schema:
     """A mapping file. What only the whole file can tell (that there is a way back, say) `mapping check` finds."""
     from onepipe.mapping import COLUMN_KEYS, FIELD_KEYS, MAPPING_KEYS, STAGE_TYPES, TYPES
-    from onepipe.model import MAPPED, STAGE
+    from onepipe.model import CHILDREN, MAPPED, STAGE
 
     meanings = {column.name: column.meaning for column in (*STAGE, *MAPPED)}
     columns = {"type": "object", "patternProperties": {NAME: {"$ref": "#/$defs/column"}}, "additionalProperties": False}
     parts: Schema = {
         "extends": {"type": "string", "description": "A mapping from which all is taken that is not stated here"},
         "columns": columns | {"description": "Columns of your own, after all others: arr becomes x_arr"},
+        "children": _closed({name: _child(child) for name, child in CHILDREN.items()})
+        | {"description": "Lists in the record, or details, that become tables of their own"},
         "key": {"type": "string", "description": "The path of the CRM's id, such as id"},
         "fields": _fields(TYPES, meanings),
         "stages": _closed(
@@ -61,6 +66,16 @@ def mapping() -> Schema:
     whole = _closed({key: parts[key] for key in MAPPING_KEYS})
     whole |= {"anyOf": [{"required": ["extends"]}, {"required": ["key", "fields"]}]}
     return whole | {"title": "onepipe mapping", "$defs": {"field": _field(FIELD_KEYS), "column": _field(COLUMN_KEYS)}}
+
+
+def _child(child: "Child") -> Schema:
+    columns = {
+        column.name: {"$ref": "#/$defs/column", "description": f"{column.meaning} ({column.type})"}
+        for column in child.columns
+    }
+    each = {"type": "string", "description": "The list: interests[], interests[].delegates[], @items[idx]"}
+    known = _closed({"each": each, "fields": _closed(columns)})
+    return {"anyOf": [known, {"type": "null"}], "description": child.comment}  # null takes out what is extended
 
 
 def _fields(types: dict[str, str], meanings: dict[str, str]) -> Schema:

@@ -48,7 +48,7 @@ def status(
     Works while a sync runs: it shows what was published last.
     """
     config = door(ctx).load()
-    published, found = _standings(config, connections or [])
+    published, found = standings(config, connections or [])
     if as_json:
         told = [one | {"advice": advice.sentences(one, config)} for one in found]
         screen.document({"published_at": published, "totals": _totals(found), "connections": told})
@@ -108,7 +108,7 @@ def _rest(untold: int, total: int) -> None:
     screen.tell(f"`onepipe status --all` shows all {total:,} lines.")
 
 
-def _standings(config: "Config", words: list[str]) -> tuple[str | None, list[Standing]]:
+def standings(config: "Config", words: list[str]) -> tuple[str | None, list[Standing]]:
     """When the snapshot was made; and the chosen ones of every connection ever run and every one in config.yaml."""
     import onepipe.control.look as control
     import onepipe.warehouse.ledger as ledger
@@ -117,7 +117,7 @@ def _standings(config: "Config", words: list[str]) -> tuple[str | None, list[Sta
     known: dict[str, Standing] = {}
     snapshot = None
     if config.warehouse.is_file():
-        with published(config.warehouse) as db:
+        with published(config.snapshot) as db:
             known, snapshot = ledger.standings(db), ledger.published_at(db)
     for name, one in config.connections.items():
         known.setdefault(name, ledger.unknown(name, one.connector))

@@ -155,7 +155,7 @@ def _waiting(config: "Config", words: "Sequence[str]") -> "list[tuple[Finding, l
     if not config.warehouse.is_file():
         config.select(words)
         return []
-    with published(config.warehouse) as db:
+    with published(config.snapshot) as db:
         waiting = verdicts.findings(db)
         names = {one.name for one in config.select(words)} if words else set(waiting)
         return [(finding, verdicts.suspected(db, name)) for name, finding in waiting.items() if name in names]

@@ -8,7 +8,9 @@ from onepipe.compile.query import select
 from onepipe.decode import long_numbers_quoted
 from onepipe.errors import Fault
 from onepipe.mapping import STAGE_TYPES, Example, Mapping
+from onepipe.model import CHILDREN, POSITION, Column
 from onepipe.transform import macros
+from onepipe.yamlmarks import Place
 
 Run = Callable[[str, dict[str, Any] | list[Any] | None], list[tuple[Any, ...]]]
 
@@ -33,6 +35,9 @@ def _check(mapping: Mapping, example: Example, run: Run) -> list[Fault]:
     faults = []
     for name, read in zip(example.out, row[1:], strict=False):
         place = (*example.place, "out", name)
+        if name in CHILDREN and example.out[name] is not None:
+            faults += _check_children(mapping, example, name, read, run)
+            continue
         wanted = _wanted(mapping, example, name, run)
         if wanted != (json.loads(read) if read is not None and _is_json(mapping, name) else read):
             faults.append(mapping.marks.fault(place, f"expected {_shown(wanted)}, read {_shown(read)}"))
@@ -40,6 +45,26 @@ def _check(mapping: Mapping, example: Example, run: Run) -> list[Fault]:
         message = f"expected problems with {_listed(example.problems)}, found them with {_listed(row[0])}"
         faults.append(mapping.marks.fault((*example.place, "problems"), message))
     return faults
+
+
+def _check_children(mapping: Mapping, example: Example, name: str, read: str | None, run: Run) -> list[Fault]:
+    """The rows that an example states, each compared in the columns that it states."""
+    place, types = (*example.place, "out", name), {one.name: one.type for one in _child_columns(name)}
+    expected = example.out[name]
+    if read is None or len(json.loads(read)) != len(expected):
+        return [mapping.marks.fault(place, f"expected {len(expected)} of them, read {_shown(read)}")]
+    faults = []
+    for n, (wanted, row) in enumerate(zip(expected, json.loads(read), strict=True)):
+        for column, value in wanted.items():
+            at = (*place, n, column)
+            typed = None if value is None else _typed(mapping, value, at, types[column], run)
+            if typed != row[column]:
+                faults.append(mapping.marks.fault(at, f"expected {_shown(typed)}, read {_shown(row[column])}"))
+    return faults
+
+
+def _child_columns(name: str) -> tuple[Column, ...]:
+    return (POSITION, *CHILDREN[name].columns)
 
 
 def _prepare(mapping: Mapping, example: Example, run: Run) -> None:
@@ -60,9 +85,14 @@ def _wanted(mapping: Mapping, example: Example, name: str, run: Run) -> Any:
     """What an example expects, in the form a column is fetched in; numbers exactly as they are written."""
     if example.out[name] is None or _is_json(mapping, name):
         return example.out[name]
-    text = mapping.marks.texts.get((*example.place, "out", name), str(example.out[name]))
+    return _typed(mapping, example.out[name], (*example.place, "out", name), mapping.types[name], run)
+
+
+def _typed(mapping: Mapping, value: Any, place: Place, type_: str, run: Run) -> str:
+    """A value that stands in an example, in the form that one of a type is fetched in."""
+    text = mapping.marks.texts.get(place, str(value))
     try:
-        return run(f"SELECT CAST(CAST(? AS {mapping.types[name]}) AS VARCHAR)", [text])[0][0]
+        return str(run(f"SELECT CAST(CAST(? AS {type_}) AS VARCHAR)", [text])[0][0])
     except Exception as error:  # the driver's own error classes are known to one room only
         return f"{text} ({str(error).splitlines()[0]})"
 
@@ -72,6 +102,9 @@ def _is_json(mapping: Mapping, name: str) -> bool:
 
 
 def _as_text(mapping: Mapping, name: str) -> str:
+    if name in CHILDREN:
+        texts = ", ".join(f"'{one.name}': one.\"{one.name}\"::VARCHAR" for one in _child_columns(name))
+        return f'to_json(list_transform("{name}", lambda one: {{{texts}}}))::VARCHAR'
     return f'to_json("{name}")::VARCHAR' if _is_json(mapping, name) else f'"{name}"::VARCHAR'
 
 

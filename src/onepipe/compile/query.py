@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+import onepipe.compile.children as children
 from onepipe.compile.lines import Lines
 from onepipe.compile.text import dotted, json_path, literal, name, shape, tree
 from onepipe.mapping import OWN_DAY, STAGE_TYPES, MappedField, Mapping, StageRules
@@ -23,14 +24,17 @@ from onepipe.transform import macros
 def select(mapping: Mapping) -> str:
     """SQL from `source` (source_id, payload, detail_NAME ...) to source_id, every mapped column, closed_day, problems.
 
-    The mapping's own columns stand before `problems`. Named parameters: $connection, $currency, $base_url, $timezone;
-    all four are always named. Reads `stages`.
+    The mapping's own columns, then those of `onepipe.model.NESTED`, stand before `problems`. Named parameters:
+    $connection, $currency, $base_url, $timezone; all four are always named. Reads `stages`.
     """
-    late = [one for one in mapping.columns.values() if any(source.root == "custom" for source in one.read())]
-    early = [one for one in (*mapping.fields.values(), *mapping.columns.values()) if one not in late]
+    every = (*mapping.fields.values(), *mapping.columns.values())
+    late = [one for one in every if any(source.root == "custom" for source in one.read())]
+    early = [one for one in every if one not in late]
     lines, more = Lines(early, mapping.sources()), Lines(late, (), sent="told")
     results = [_result(column, mapping) for column in (*MAPPED, Column(OWN_DAY, "DATE", ""))]
-    results += [name(column) for column in mapping.columns]
+    parts = children.parts(mapping)
+    results += [name(column) for column in mapping.columns] + children.results(parts)
+    last = "typed" if late else "read"
     return f"""WITH given AS (  -- what a run gives; named here so that all four always are
     SELECT $connection::VARCHAR AS connection, $currency::VARCHAR AS currency, $base_url::VARCHAR AS base_url,
         $timezone::VARCHAR AS timezone
@@ -43,28 +47,28 @@ record AS (  -- each payload opened once, under the CRM's own names; what no col
 ),
 text AS (  -- what was sent, one line a field; blank is NULL, a default stands for what is absent
     SELECT *,
-        {_lines([*lines.odd, ""])}{_sent(lines)}
+        {_lines([*_named(lines.odd), ""])}{_sent(lines)}
     FROM record
 ),
 read AS (  -- one line a field; what cannot be read exactly is NULL
     SELECT *,
-        {_lines(lines.read)}
+        {_lines(_named(lines.read))}
     FROM text
-){_later(more)}
+){_later(more)}{children.steps(parts, last)}
 SELECT source_id,
     {_lines(results, 4)},
-    list_filter([
-        unread('payload', CASE WHEN crm IS NULL THEN payload END, NULL, 'not a JSON object'),
-        {_lines([*_problems(mapping, lines), *(more.unread(one) for one in late)])}
-    ], lambda problem: problem IS NOT NULL) AS problems
-FROM {"typed" if late else "read"}{"".join(_joins(mapping.fields.values()))}
+    list_filter({_all_problems([*_problems(mapping, lines), *(more.unread(one) for one in late)], parts)},
+    lambda problem: problem IS NOT NULL) AS problems
+FROM {"heard" if parts else last}{"".join(_joins(mapping.fields.values()))}
 """
 
 
 def stages(mapping: Mapping, resource: str) -> str | None:
-    """SQL from `source` (one row a reference record, in the CRM's order) to rows of `stages`; None where it has none.
+    """SQL from `source` (landing, place, payload) to landing, place and a row of `stages`; None where it has none.
 
-    Named parameter: $connection. Each stage of a pipeline comes once, the first time it stands there.
+    `source` has a row for each reference record; `landing` tells one state of the list from another, `place` is the
+    record's place in it, in the CRM's order. Named parameter: $connection. In each landing a stage of a pipeline comes
+    once, the first time it stands there.
     """
     rules = mapping.reference.get(resource)
     if rules is None:
@@ -82,14 +86,14 @@ text AS (
 ),
 read AS (
     SELECT *,
-        {_lines(lines.read)}
+        {_lines(_named(lines.read))}
     FROM text
 )
-SELECT $connection::VARCHAR AS connection,
+SELECT landing, place, $connection::VARCHAR AS connection,
     {_lines(columns, 4)}
 FROM read
 WHERE stage_id IS NOT NULL
-QUALIFY row_number() OVER (PARTITION BY {once} ORDER BY place, item) = 1
+QUALIFY row_number() OVER (PARTITION BY landing, {once} ORDER BY place, item) = 1
 """
 
 
@@ -102,6 +106,10 @@ def show(mapping: Mapping) -> str:
 
 def _lines(lines: Iterable[str], indent: int = 8) -> str:
     return (",\n" + " " * indent).join(lines)
+
+
+def _named(lines: Iterable[tuple[str, str]]) -> list[str]:
+    return [f"{sql} AS {label}" for label, sql in lines]
 
 
 def _sent(lines: Lines) -> str:
@@ -120,9 +128,18 @@ told AS (  -- keys of the column custom, one line a column
 ),
 typed AS (
     SELECT *,
-        {_lines(lines.read)}
+        {_lines(_named(lines.read))}
     FROM told
 )"""
+
+
+def _all_problems(own: list[str], parts: list[children.Part]) -> str:
+    listed = f"""[
+        unread('payload', CASE WHEN crm IS NULL THEN payload END, NULL, 'not a JSON object'),
+        {_lines(own)}
+    ]"""
+    belonging = [sql for part in parts for sql in part.problems]
+    return f"list_concat({_lines([listed, *belonging])})" if belonging else listed
 
 
 def _problems(mapping: Mapping, lines: Lines) -> list[str]:
@@ -187,16 +204,17 @@ def _read_keys(mapping: Mapping) -> dict[str, Any]:
 def _unnested(rules: StageRules, lines: Lines) -> str:
     crm = f"try(from_json(payload, {shape(lines.crm)}))" if lines.crm else "NULL"
     if rules.each is None:
-        return f"1 AS place, row_number() OVER () AS item, {crm} AS crm\n    FROM source"
+        item = "row_number() OVER (PARTITION BY landing ORDER BY place) AS item"
+        return f"landing, place, {item}, {crm} AS crm\n    FROM source"
     up = f"try(from_json(payload, {shape(lines.up)}))" if lines.up else "NULL"
     inner = f"payload -> {literal(json_path(rules.each.steps))}"
     if {"$key", "$value"} & {source.text for source in rules.sources()}:
         items = f"""map_entries(try(from_json({inner}, '"MAP(VARCHAR,VARCHAR)"')))"""
     else:
         items = f"items(try({inner}), {shape([lines.crm])})"
-    return f"""place, up, unnest(items) AS crm, generate_subscripts(items, 1) AS item
+    return f"""landing, place, up, unnest(items) AS crm, generate_subscripts(items, 1) AS item
     FROM (
-        SELECT row_number() OVER () AS place, {up} AS up,
+        SELECT landing, place, {up} AS up,
             {items} AS items
         FROM source
     )"""

@@ -2,15 +2,17 @@
 
 from onepipe.config.load import load, schema
 from onepipe.config.notation import Address, Schedule, duration, is_loopback
-from onepipe.config.parts import Config, Connection, Daemon, Limits, Policy, Reporting, Write
+from onepipe.config.parts import WHOLE, Config, Connection, Daemon, Limits, Policy, Publish, Reporting, Write
 
 __all__ = [
+    "WHOLE",
     "Address",
     "Config",
     "Connection",
     "Daemon",
     "Limits",
     "Policy",
+    "Publish",
     "Reporting",
     "Schedule",
     "Write",

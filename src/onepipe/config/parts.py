@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -16,6 +17,7 @@ from pydantic import (
     SecretStr,
     ValidationInfo,
     WithJsonSchema,
+    field_validator,
 )
 
 import onepipe.config.notation as notation
@@ -24,6 +26,7 @@ from onepipe.errors import ConfigError, Fault
 from onepipe.yamlmarks import Marks, did_you_mean
 
 Policy = Literal["ask", "remote_wins", "local_wins", "fill_if_blank"]
+WHOLE = "whole.duckdb"  # in the state folder: everything, where the published file leaves something out
 
 
 def _beside(value: object, info: ValidationInfo) -> object:
@@ -50,6 +53,23 @@ def _field_name(value: str) -> str:
     raise ValueError(f"no field is called {value!r}; {did_you_mean(value, known)} (also custom.KEY and extra.NAME)")
 
 
+def _left_out(value: str) -> str:
+    children = {f"{child.name}.{column.name}" for child in model.CHILDREN.values() for column in child.columns}
+    known = [column.name for column in model.MAPPED if column.name != "is_archived"] + [*model.CHILDREN, *children]
+    known += ["person", "team"]
+    if value in known or re.fullmatch(r"x_[a-z][a-z0-9_]*", value):
+        return value
+    if value in [column.name for column in model.OPPORTUNITY]:
+        raise ValueError(f"{value} cannot be left out: rows are told apart, or deals found open, by it")
+    raise ValueError(f"no column is called {value!r}; {did_you_mean(value, known)} (also x_NAME)")
+
+
+def _listed(value: object) -> object:
+    if isinstance(value, str):
+        raise ValueError(f"is a list of columns, even for one: [{value}]")
+    return value
+
+
 def _text(pattern: str | None = None) -> WithJsonSchema:
     return WithJsonSchema({"type": "string"} | ({"pattern": pattern} if pattern else {}))
 
@@ -69,6 +89,7 @@ Url = Annotated[str, _read(notation.base_url), _text("^https?://")]
 Listen = Annotated[notation.Address, _read(notation.address), _text(":[0-9]+$")]
 Zone = Annotated[str, _read(notation.timezone)]
 FieldName = Annotated[str, BeforeValidator(_field_name)]
+LeftOut = Annotated[str, AfterValidator(_left_out)]
 ConnectionName = Annotated[str, BeforeValidator(_connection_name)]
 Currency = Annotated[str, _read(notation.currency), _text("^[A-Za-z]{3}$")]
 
@@ -150,8 +171,31 @@ class Reporting(_Part):
     """Amounts in one currency, and the fiscal year."""
 
     currency: Currency = Field(description="The currency amounts are reported in")
-    rates: Location | None = _default(None, "A CSV file: date,currency,rate; no rate, no number")
+    rates: Location | None = _default(None, "CSV file: date,currency,rate (what one unit is worth); no rate, no number")
     fiscal_year_start: int = _default(1, "The month in which a fiscal year begins, 1 to 12", ge=1, le=12)
+
+
+class Publish(_Part):
+    """What the published file does not hold."""
+
+    raw: bool | None = _default(None, "false: nothing of what the CRMs sent; default: true, with `exclude` false")
+    exclude: Annotated[tuple[LeftOut, ...], BeforeValidator(_listed)] = _default(
+        (), "Columns that are NULL wherever they appear: contact_email, x_arr, notes, contacts.email, ..."
+    )
+
+    @field_validator("exclude")
+    @classmethod
+    def _is_of_a_piece(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if value and info.data.get("raw"):
+            raise ValueError("cannot stand beside `raw: true`: what is left out would still be in raw.records")
+        if "currency" in value and "amount" not in value:
+            raise ValueError("currency cannot be left out while amount is not: sums would be over several currencies")
+        return value
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """`raw` and the columns, each once and in order; nothing where the published file holds everything."""
+        return ("raw", *sorted(set(self.exclude))) if self.exclude or self.raw is False else ()
 
 
 class Daemon(_Part):
@@ -167,6 +211,7 @@ class Config(_Part):
     state: Location = _default(".onepipe", "Folder of private working files")
     timezone: Zone = _default("UTC", "Reporting zone for days and months")
     reporting: Reporting | None = _default(None, "Amounts in one currency; absent: none")
+    publish: Publish = _default(Publish(), "What the published file does not hold")
     daemon: Daemon | None = _default(None, "The daemon's port; absent: none")
     connections: dict[ConnectionName, Connection] = _default({}, "One CRM account each, under a name of your own")
 
@@ -183,6 +228,12 @@ class Config(_Part):
     def file(self) -> Path:
         """The config.yaml this is."""
         return self._marks.file
+
+    @property
+    def snapshot(self) -> Path:
+        """The snapshot that our own commands read: the published file, or the whole one where that lacks something."""
+        whole = self.state / WHOLE
+        return whole if whole.is_file() else self.warehouse
 
     @property
     def folder(self) -> Path:

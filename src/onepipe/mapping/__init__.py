@@ -4,22 +4,27 @@
 all mistakes are reported at once with file, line and column.
 """
 
+from onepipe.mapping.children import CHILD_KEYS
 from onepipe.mapping.field import COLUMN_KEYS, FIELD_KEYS
 from onepipe.mapping.form import (
     EXTRA,
     OWN_DAY,
     STAGE_TYPES,
     TYPES,
+    ChildRules,
+    Each,
     Example,
     MappedField,
     Mapping,
     Source,
     StageRules,
+    parse_each,
     parse_source,
 )
 from onepipe.mapping.load import EXAMPLE_KEYS, MAPPING_KEYS, STAGES_KEYS, load_mapping
 
 __all__ = [
+    "CHILD_KEYS",
     "COLUMN_KEYS",
     "EXAMPLE_KEYS",
     "EXTRA",
@@ -29,11 +34,14 @@ __all__ = [
     "STAGES_KEYS",
     "STAGE_TYPES",
     "TYPES",
+    "ChildRules",
+    "Each",
     "Example",
     "MappedField",
     "Mapping",
     "Source",
     "StageRules",
     "load_mapping",
+    "parse_each",
     "parse_source",
 ]

@@ -12,21 +12,26 @@ from onepipe.transform import TRANSFORMS, Transform
 from onepipe.yamlmarks import Place, did_you_mean
 
 FIELD_KEYS = ("from", "as", "values", "default", "unless", "lookup", "by", "template", "zone", "to", "write")
-COLUMN_KEYS = ("from", "as", "values", "default", "unless", "zone")  # of a column of the mapping's own; it is only read
+COLUMN_KEYS = ("from", "as", "values", "default", "unless", "zone")  # of what is only read
+_ONLY_READ = ("columns", "children")
 _NEVER_WRITTEN = ("url", "created_at", "updated_at", OWN_DAY)
 _READING = ("as", "values", "default", "unless", "zone")  # keys that say how `from` is read
 _LOOKED_UP_BY = ("stage_id", "stage", "pipeline_id", "pipeline")
-_AS_OF_COLUMN = {"name": "verbatim", "description": "verbatim", "currency": "currency", "probability": "fraction"}
+_AS_OF_COLUMN = {
+    **dict.fromkeys(("name", "description", "body"), "verbatim"),
+    "currency": "currency",
+    "probability": "fraction",
+}
 _AS_OF_TYPE = {"DATE": "day", "TIMESTAMPTZ": "instant", "BOOLEAN": "flag", "VARCHAR[]": "tags", "JSON": "object"}
 _POSITION = "$position"
 
 
 class FieldReader(Reader):
-    """Reads fields; in `stages` and `columns` they are never written."""
+    """Reads fields; in `stages`, `columns` and `children` they are never written."""
 
     def field(self, name: str, type_: str, data: Any, place: Place) -> MappedField:
         """A field in its short form (a path) or in its long one (keys)."""
-        short, keys = not isinstance(data, dict), COLUMN_KEYS if place[0] == "columns" else FIELD_KEYS
+        short, keys = not isinstance(data, dict), COLUMN_KEYS if place[0] in _ONLY_READ else FIELD_KEYS
         data = self.block({"from": data} if short and data is not None else data, place, keys)
 
         def at(key: str) -> Place:
@@ -46,7 +51,7 @@ class FieldReader(Reader):
             template=self._template(data["template"], at("template")) if "template" in data else None,
             zone=self._zone(data["zone"], at("zone")) if "zone" in data else None,
         )
-        return made if place[0] in ("stages", "columns") else self._with_way_back(made, data, place, at)
+        return made if place[0] in ("stages", *_ONLY_READ) else self._with_way_back(made, data, place, at)
 
     def column(self, name: str, data: Any, place: Place) -> MappedField:
         """A column of the mapping's own; its transform decides its type, text where none is named."""
@@ -57,7 +62,7 @@ class FieldReader(Reader):
     def _one_way(self, data: dict[str, Any], place: Place) -> None:
         ways = [key for key in ("from", "lookup", "template") if key in data]
         if not ways and "default" not in data:
-            known = "from" if place[0] == "columns" else "from, lookup, template"
+            known = "from" if place[0] in _ONLY_READ else "from, lookup, template"
             self.fault(place, f"says nothing to read: give {known} or default")
         if len(ways) > 1:
             self.fault(place, f"{' and '.join(ways)} exclude each other")
@@ -90,6 +95,8 @@ class FieldReader(Reader):
         self, transform: Transform, data: dict[str, Any], sources: tuple[Source, ...], at: Callable[[str], Place]
     ) -> None:
         wanted = [label for label in transform.inputs if label != "zone"]
+        if transform.takes == "every" and len(sources) < 2:
+            self.fault(at("from"), f"{transform.name!r} reads several paths, written [first, second]")
         if len(wanted) > 1 and len(sources) != len(wanted):
             self.fault(at("from"), f"{transform.name!r} reads {len(wanted)} paths: the value, {', '.join(wanted[1:])}")
         if transform.takes == "texts" and not (len(sources) == 1 and sources[0].is_list):

@@ -17,8 +17,11 @@ TYPES = {column.name: column.type for column in MAPPED} | {OWN_DAY: "DATE"}
 STAGE_TYPES = {column.name: column.type for column in STAGE if column.name != "connection"}
 
 _STEP = r'[^.\[\]^@$"]+'
+_STEPS = rf"{_STEP}(?:\.{_STEP})*"
 _LIST = rf"\[(?P<order>\w*)\](?:\.(?P<item>{_STEP}))?"
-_PATH = re.compile(rf"(?P<root>\^\.|@)?(?P<steps>{_STEP}(?:\.{_STEP})*)(?P<list>{_LIST})?")
+_PATH = re.compile(rf"(?P<root>\^\.|@)?(?P<steps>{_STEPS})(?P<list>{_LIST})?")
+_LEVEL = rf"({_STEPS})\[(\w*)\]\.?"  # of a path to children: steps to a list, and the key by which it is ordered
+_CHILDREN = re.compile(rf"(?P<root>@?)(?P<lists>(?:{_STEPS}\[\w*\])(?:\.{_STEPS}\[\w*\])*)(?P<keyed>\.\*)?")
 _UNNESTED = ("$key", "$value", "$position")
 
 
@@ -76,6 +79,32 @@ class StageRules:
 
 
 @dataclass(frozen=True, slots=True)
+class Each:
+    """Where the elements of a child table stand: `interests[].delegates[]`, `@items[idx]`, `@timeline[].*`.
+
+    `first` is the list that stands in the record or is a detail; `below` are the lists within its elements, each with
+    the key that orders it; `keyed` where every element holds one object under a name of its own, which is `$key`.
+    """
+
+    text: str
+    first: Source
+    below: tuple[tuple[tuple[str, ...], str], ...] = ()
+    keyed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ChildRules:
+    """How lists in a record, or a detail, become the rows of one child table; the paths are those of an element."""
+
+    each: Each
+    fields: dict[str, MappedField]
+
+    def sources(self) -> Iterator[Source]:
+        """Every path of an element that the fields read."""
+        return (source for one in self.fields.values() for source in one.read())
+
+
+@dataclass(frozen=True, slots=True)
 class Example:
     """A record as the CRM sends it and what must be read from it; `place` is where it stands in the file."""
 
@@ -100,6 +129,7 @@ class Mapping:
     examples: list[Example]
     marks: Marks = field(repr=False)
     text: str = field(repr=False)  # what the version is made of
+    children: dict[str, ChildRules] = field(default_factory=dict)  # by the names of onepipe.model.CHILDREN
 
     @property
     def whole(self) -> str:
@@ -113,7 +143,7 @@ class Mapping:
 
     @property
     def details(self) -> tuple[str, ...]:
-        """The names of the details the fields read, sorted: ("customfield", "tag")."""
+        """The names of the details the fields and the children read, sorted: ("customfield", "tag")."""
         return tuple(sorted({one.steps[0] for one in self.sources() if one.root == "@"}))
 
     @property
@@ -127,10 +157,11 @@ class Mapping:
         return TYPES | {name: one.type for name, one in self.columns.items()}
 
     def sources(self) -> Iterator[Source]:
-        """Every path that the key, the fields and the columns read."""
+        """Every path of the record that the key, the fields and the columns read, and of the children their lists."""
         yield self.key
         for one in (*self.fields.values(), *self.columns.values()):
             yield from one.read()
+        yield from (rules.each.first for rules in self.children.values())
 
 
 def parse_source(text: str) -> Source | None:
@@ -145,6 +176,23 @@ def parse_source(text: str) -> Source | None:
     if root == "@" and not is_list:
         return None
     return Source(text, root, tuple(found["steps"].split(".")), is_list, found["order"] or "", found["item"] or "")
+
+
+def parse_each(text: str) -> Each | None:
+    """A path to the elements of a child table, taken apart; None where it is none."""
+    found = _CHILDREN.fullmatch(text)
+    if not found:
+        return None
+    levels = [(tuple(steps.split(".")), order) for steps, order in re.findall(_LEVEL, found["lists"])]
+    steps, order = levels[0]
+    if found["root"] and len(steps) > 1:
+        return None
+    return Each(
+        text,
+        Source(text, found["root"], steps, True, order),
+        tuple(levels[1:]),
+        found["keyed"] is not None,
+    )
 
 
 def template_sources(template: str) -> list[Source]:

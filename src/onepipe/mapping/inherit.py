@@ -11,12 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from onepipe import yamlmarks
+from onepipe.model import CHILDREN
 from onepipe.yamlmarks import Marks, Place
 
 Resolve = Callable[[str], Sequence[Path]]  # the files of mappings called so, the one to be used first
 
-_FIELDS: tuple[Place, ...] = (("fields",), ("columns",), ("stages", "fields"))  # in these each entry is a field
-_BLOCKS: tuple[Place, ...] = (*_FIELDS, ("stages",))  # laid over each other entry by entry
+_CHILDREN: tuple[Place, ...] = tuple(("children", name) for name in CHILDREN)
+_FIELDS: tuple[Place, ...] = (  # in these each entry is a field
+    *(("fields",), ("columns",), ("stages", "fields")),
+    *((*child, "fields") for child in _CHILDREN),
+)
+_BLOCKS: tuple[Place, ...] = (*_FIELDS, ("stages",), ("children",), *_CHILDREN)  # laid over each other entry by entry
 _WAYS = ("from", "lookup", "template")  # a field that says where it is read from stands for itself
 _OWN = ("extends", "examples")
 

@@ -8,12 +8,13 @@ from typing import Any
 
 import onepipe.mapping.inherit as inherit
 from onepipe import yamlmarks
-from onepipe.mapping.field import FieldReader
+from onepipe.mapping.children import ChildReader
 from onepipe.mapping.form import EXTRA, STAGE_TYPES, TYPES, Example, MappedField, Mapping, Source, StageRules
 from onepipe.mapping.inherit import Resolve
+from onepipe.model import CHILDREN, POSITION
 from onepipe.yamlmarks import Place, did_you_mean
 
-MAPPING_KEYS = ("extends", "key", "fields", "columns", "stages", "examples")
+MAPPING_KEYS = ("extends", "key", "fields", "columns", "children", "stages", "examples")
 STAGES_KEYS = ("resource", "each", "fields")
 EXAMPLE_KEYS = ("in", "details", "stages", "settings", "out", "problems")
 _SETTINGS = ("currency", "base_url", "timezone")
@@ -32,30 +33,33 @@ def load_mapping(path: Path, resolve: Resolve | None = None) -> Mapping:
     return mapping
 
 
-class _Loader(FieldReader):
+class _Loader(ChildReader):
     def mapping(self, name: str, data: Any) -> Mapping:
         wrong = data is not None and not isinstance(data, dict)
         data = self.block(data, (), MAPPING_KEYS)
         self.needs(data, (), *(() if wrong else ("key", "fields")))
+        fields = data.get("fields")
+        self.fills_custom = isinstance(fields, dict) and fields.get("custom") is not None
         key = self.source(data["key"], ("key",)) if "key" in data else None
+        children = self.children(data.get("children"))
         mapping = Mapping(
             name=name,
             key=key or Source("id", "", ("id",)),
-            fields=self._fields(data.get("fields"), ("fields",), TYPES),
+            fields=self._fields(fields, ("fields",), TYPES),
             columns=(columns := self._columns(data.get("columns"))),
             stages=self._stages(data["stages"]) if "stages" in data else None,
             examples=[
                 self._example(one, n, columns) for n, one in enumerate(self.items(data.get("examples"), ("examples",)))
             ],
             marks=self.marks,
-            text=json.dumps(
-                {part: data.get(part) for part in ("key", "fields", "stages", *(["columns"] if columns else []))},
-                sort_keys=True,
-            ),
+            text=_text(data, "columns" if columns else "", "children" if children else ""),
+            children=children,
         )
         self._lookups_lead_somewhere(mapping)
         self._custom_is_there(mapping)
-        self._one_shape(mapping)
+        self._one_shape(mapping.sources(), ("fields",))
+        for child, rules in children.items():
+            self._one_shape(rules.sources(), ("children", child, "fields"))
         return mapping
 
     def _fields(self, data: Any, place: Place, types: dict[str, str]) -> dict[str, MappedField]:
@@ -112,9 +116,19 @@ class _Loader(FieldReader):
             details=self.block(data.get("details"), (*place, "details")),
             stages=[self.block(one, (*place, "stages", at), STAGE_TYPES) for at, one in enumerate(stages)],
             settings={name: self.word((*place, "settings", name)) for name in settings},
-            out=self.block(data.get("out"), (*place, "out"), (*TYPES, "extra", *columns)),
+            out=self._out(data.get("out"), (*place, "out"), columns),
             problems=[str(one) for one in self.items(data.get("problems"), (*place, "problems"))],
         )
+
+    def _out(self, data: Any, place: Place, columns: Iterable[str]) -> dict[str, Any]:
+        """What must be read; of children the columns that are stated, a row each."""
+        out = self.block(data, place, (*TYPES, "extra", *columns, *CHILDREN))
+        for name in out.keys() & CHILDREN.keys():
+            known = [column.name for column in (POSITION, *CHILDREN[name].columns)]
+            if out[name] is not None:
+                rows = enumerate(self.items(out[name], (*place, name)))
+                out = {**out, name: [self.block(one, (*place, name, n), known) for n, one in rows]}
+        return out
 
     def _lookups_lead_somewhere(self, mapping: Mapping) -> None:
         for name, one in mapping.fields.items():
@@ -128,12 +142,18 @@ class _Loader(FieldReader):
                 place = ("columns", name.removeprefix(EXTRA))
                 self.fault(place, "reads the column custom, which this mapping does not fill")
 
-    def _one_shape(self, mapping: Mapping) -> None:
+    def _one_shape(self, sources: Iterable[Source], place: Place) -> None:
         """A key of the record is a value or an object, and in one spelling: a struct of DuckDB's is like that."""
         shapes: dict[tuple[str, ...], tuple[Source, bool]] = {}
-        for source in (one for one in mapping.sources() if one.root == ""):
+        for source in (one for one in sources if one.root == ""):
             for end in range(1, len(source.steps) + 1):
                 folded = tuple(step.lower() for step in source.steps[:end])
                 first, was_value = shapes.setdefault(folded, (source, end == len(source.steps)))
                 if was_value != (end == len(source.steps)) or first.steps[:end] != source.steps[:end]:
-                    self.fault(("fields",), f"{first.text} and {source.text} exclude each other: a value or an object")
+                    self.fault(place, f"{first.text} and {source.text} exclude each other: a value or an object")
+
+
+def _text(data: dict[str, Any], *used: str) -> str:
+    """What the version is made of: `used` are the newer parts that it has; the others leave its version as it was."""
+    parts = ("key", "fields", "stages", *filter(None, used))
+    return json.dumps({part: data.get(part) for part in parts}, sort_keys=True)

@@ -8,10 +8,11 @@ from onepipe.yamlmarks import Marks, Place, did_you_mean
 
 
 class Reader:
-    """One reading of one file; all faults are gathered in `marks`."""
+    """One reading of one file; all faults are gathered in `marks`. `fills_custom`: a field fills the column custom."""
 
     def __init__(self, marks: Marks) -> None:
         self.marks = marks
+        self.fills_custom = False
 
     def block(self, data: Any, place: Place, known: Iterable[str] = ()) -> dict[str, Any]:
         """`data` if it is keys and values, with a fault for each key that is not known; all are, if none is named."""
@@ -60,18 +61,24 @@ class Reader:
 
     def source(self, data: Any, place: Place) -> Source | None:
         """`data` if it is a path, and one that has a meaning here."""
-        if place[0] == "columns" and isinstance(data, str) and data.startswith("custom.") and data != "custom.":
+        if isinstance(data, str) and data.startswith("custom.") and data != "custom." and self._of_custom(place):
             return Source(data, "custom", (data.removeprefix("custom."),))
         source = parse_source(data) if isinstance(data, str) else None
         if source is None:
             self.fault(
                 place, f"{data!r} is no path; one is written a.b, a.list[], @detail[].name, in stages ^.a and $key"
             )
-        elif source.root in ("^", "$") and place[0] != "stages":
+        elif place[0] == "children" and (source.root in ("^", "@") or source.text in ("$value", "$position")):
+            self.fault(place, f"{source.text!r}: a child is read from its own element alone")
+        elif source.root in ("^", "$") and place[0] not in ("stages", "children"):
             self.fault(place, f"{source.text!r} has a meaning in `stages` only")
         elif source.root == "@" and place[0] == "stages":
             self.fault(place, f"{source.text!r}: a reference record has no details")
         return source
+
+    def _of_custom(self, place: Place) -> bool:
+        """Whether `custom.KEY` at this place is a key of the column custom, and no path of the record."""
+        return place[0] == "columns" or (place[0] == "fields" and self.fills_custom and place[1:2] != ("custom",))
 
     def sources(self, data: Any, place: Place) -> tuple[Source, ...]:
         """One path or a list of them."""

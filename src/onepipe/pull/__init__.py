@@ -97,6 +97,7 @@ def _begin(job: Job, choose: Callable[[Standing], Slice]) -> tuple[Standing, Sli
         debts.forgive(db, job.name, details)
         if job.options.full:
             debts.owe_all(db, job.name, details, job.account.now())
+        debts.owe_new(db, job.name, debts.never_asked(db, job.name, details), job.account.now())
         piece = choose(standing)
         books.keep_slice(db, piece)
         seen.forget(db, job.name, piece.name)
@@ -131,6 +132,9 @@ def _read(job: Job, standing: Standing, piece: Slice, executor: ThreadPoolExecut
     except SourceError:
         merging.keep()
         raise
+    if piece.kind == "first" and piece.resumed and job.account.facts.order is None and (lack := _lack(job, merging)):
+        _give_up(job, merging)
+        return job.report.fall("partial", lack)
     _tombstones(job, standing, merging)
     merging.close(standing.cursor)
     tell_unkept(job, standing, merging)
@@ -140,6 +144,19 @@ def _read(job: Job, standing: Standing, piece: Slice, executor: ThreadPoolExecut
         job.say("deals were added or changed while their pages were read: the list is read once more")
         return _read(job, *_same_again(job, standing, piece), executor, again=True)
     return _compare(job, standing, piece, scan.stated, executor)
+
+
+def _lack(job: Job, merging: Merging) -> Incomplete | None:
+    """What a first load in several runs missed of a list that may have shifted between them: fewer than are counted."""
+    merging.keep()
+    with job.warehouse.look() as db:
+        listed = books.standing(db, job.name).listed
+    if merging.source_count is None or listed >= merging.source_count:
+        return None
+    return Incomplete(
+        f"{job.name}: the CRM counts {merging.source_count} opportunities and {listed} were found by a read that was "
+        "interrupted; the next run reads everything from its beginning"
+    )
 
 
 def _same_again(job: Job, standing: Standing, piece: Slice) -> tuple[Standing, Slice]:
@@ -153,16 +170,17 @@ def _same_again(job: Job, standing: Standing, piece: Slice) -> tuple[Standing, S
 
 def _compare(job: Job, standing: Standing, piece: Slice, stated: int | None, executor: ThreadPoolExecutor) -> None:
     """What a scan tells of the rows it did not meet: the sweep after a complete read, the CRM's own count after any."""
+    whole = not piece.resumed
     if piece.kind == "first":
         with job.warehouse.look() as db:
             standing = books.standing(db, job.name)
-        _after(job, lambda job: Recount(job, standing).after_all(stated))
+        _after(job, lambda job: Recount(job, standing).after_all(stated if whole else None, whole=whole))
     elif piece.kind == "full" and piece.resumed and job.account.facts.order is None:
         job.say("this complete read was interrupted and its list may have shifted: only another one finds deletions")
     elif piece.kind == "full":
         broken = _after(job, lambda job: sweep(job, piece, standing.live))
         if broken is None or isinstance(broken, Suspect):  # a sweep that broke off explains no count
-            _after(job, lambda job: Recount(job, standing).after_all(None if piece.resumed else stated))
+            _after(job, lambda job: Recount(job, standing).after_all(stated if whole else None))
     elif piece.kind == "change":
         recount = Recount(job, standing)
         if recount.differs_anew():

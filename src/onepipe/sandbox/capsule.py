@@ -111,6 +111,8 @@ class Capsule(CapsuleDetails):
             person["organisationId"] = 2 + number % len(organisations) if number % 3 else None
             self.parties[first + number] = person
         self.people = list(range(first, first + max(40, rows // 2)))
+        addresses = ("p{0}@example.org", "p{0}@example.com")
+        self.emails = {number: [one.format(number) for one in addresses[: number % 3]] for number in self.people}
 
     def _from_deal(self, deal: Deal) -> None:
         dice, row_id = deal.dice, 43 + deal.number
@@ -381,6 +383,11 @@ class Capsule(CapsuleDetails):
             self.tombstones[row_id] = self.now().replace(microsecond=0)
             for held in (self.tags, self.fields, self.extra_parties, self.history):
                 held.pop(row_id, None)
+
+    def write_note(self, row_id: int, text: str) -> int:
+        """Puts a note into an opportunity's history, which moves no stamp; its id."""
+        with self.lock:
+            return int(self._note(row_id, text, self.now())["id"])
 
     def rename_milestone(self, number: int, name: str) -> None:
         """Shows at once on all opportunities, without moving their updatedOn."""

@@ -60,6 +60,7 @@ class CapsuleDetails(Crm):
         self.extra_parties: dict[int, list[int]] = {}
         self.history: dict[int, list[Row]] = {}
         self.tasks: dict[int, Row] = {}
+        self.emails: dict[int, list[str]] = {}  # of parties
         self._last_note = 900
 
     # Auth, errors and printing
@@ -220,7 +221,8 @@ class CapsuleDetails(Crm):
     def _party_node(self, party: Row) -> Node:
         kind = "person" if "firstName" in party else "organisation"
         name, attributes, inside = leaves(kind, party)
-        return name, attributes, [*(inside if isinstance(inside, list) else []), node("contacts")]
+        told = [leaves("email", {"type": "Work", "emailAddress": one}) for one in self.emails.get(party["id"], [])]
+        return name, attributes, [*(inside if isinstance(inside, list) else []), node("contacts", told)]
 
     def list_parties(self, call: Call, row_id: str) -> Answer:
         """Additional parties of one opportunity."""

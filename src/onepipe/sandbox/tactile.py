@@ -541,6 +541,11 @@ class Tactile(Crm):
                 row["lastupdated"] = self._now()
             self._set(row, changes)
 
+    def write_note(self, row_id: int, text: str) -> int:
+        """Puts a note on an opportunity, which moves no stamp; its id."""
+        with self.lock:
+            return self._add_note(row_id, text, text, self._now())
+
     def _set(self, row: Row, changes: Row) -> None:
         tables = {"status": STATUSES, "type": TYPES, "source": self.sources}
         tables |= {"organisation": self.organisations, "person": self.people}

@@ -47,6 +47,11 @@ def _exact(digits: int, type_: str) -> str:
     return f"CASE WHEN {matches(number)} THEN try_cast(x AS {type_}) END"
 
 
+def _product(factor: str) -> str:
+    """SQL: x times another number, exactly or NULL; 18 digits by 18 fit in 38."""
+    return f"as_decimal((as_decimal(x)::DECIMAL(36,4) * as_decimal({factor}))::VARCHAR)"
+
+
 def _unescaped() -> str:
     entities = {"lt": "<", "gt": ">", "quot": '"', "#034": '"', "#34": '"', "#039": "''", "#39": "''", "apos": "''"}
     entities |= {"nbsp": "\u00a0", "pound": "£", "euro": "€", "amp": "&"}  # amp last, or &amp;lt; would become <
@@ -238,12 +243,30 @@ _ALL = (
         takes="json",
     ),
     Transform(
+        name="joined",
+        type="VARCHAR",
+        doc="The texts of all its paths, joined by a blank, those that hold nothing left out.",
+        sql="x",
+        reason="not text",
+        takes="every",
+        plain=True,
+    ),
+    Transform(
+        name="product",
+        type=MONEY,
+        doc="Of two numbers: the one times the other, exactly; NULL where one of them is absent.",
+        sql=_product("factor"),
+        reason=f"not two numbers whose product {MONEY} holds exactly",
+        inputs=("x", "factor"),
+        present="factor IS NOT NULL",
+    ),
+    Transform(
         name="periods_total",
         type=MONEY,
         doc="Of value, duration, basis: value times duration; value alone where the basis is FIXED or absent.",
         sql=f"""CASE WHEN upper(coalesce(basis, 'FIXED')) = 'FIXED' THEN as_decimal(x)
-    ELSE try_cast(as_decimal(x)::DECIMAL(36,4) * as_decimal(duration) AS {MONEY}) END""",  # 18 digits by 18 fit in 38
-        reason=f"not a value and a duration that {MONEY} holds",
+    ELSE {_product("duration")} END""",
+        reason=f"not a value and a duration whose product {MONEY} holds exactly",
         inputs=("x", "duration", "basis"),
         present="duration IS NOT NULL OR upper(coalesce(basis, 'FIXED')) = 'FIXED'",
         write=plain_number,

@@ -23,6 +23,20 @@ TOOLS = {
     # from_json gives an object, a list and a text alike as text: only one that looks like JSON is looked up again.
     "no_object(x, payload, paths)": """CASE WHEN x IS NULL OR left(x, 1) NOT IN ('{', '[')
     OR NOT list_has_any(try(json_type(payload, paths)), ['OBJECT', 'ARRAY']) THEN x END""",
+    "no_object_in(x, payload, paths)": """CASE WHEN x IS NULL OR NOT regexp_matches(x, '[{[]')
+    OR NOT list_has_any(try(json_type(payload, paths)), ['OBJECT', 'ARRAY']) THEN x END""",
+    # The elements of a list, each as its JSON. What stands there and is none is an element that is a text.
+    "elements(x)": """list_transform(items(x, '["JSON"]'), lambda e: coalesce(e, 'null'::JSON))""",
+    "ordered(list, path)": """list_transform(list_sort(list_transform(list, lambda e, n: {
+    'key': coalesce(try_cast(json_extract_string(e, path) AS DOUBLE), 'infinity'::DOUBLE), 'n': n, 'e': e})),
+    lambda s: s.e)""",
+    "elements_in(e, path)": """CASE WHEN left(e, 1) <> '{' THEN [to_json(e::VARCHAR)]
+    WHEN coalesce(json_type(e, path), 'NULL') = 'NULL' OR json_extract_string(e, path) = '' THEN []::JSON[]
+    ELSE coalesce(elements(json_extract(e, path)::VARCHAR), [to_json(json_extract(e, path)::VARCHAR)]) END""",
+    # Of an object that holds one object under a name of its own, that name and that object.
+    "only_key(e)": "CASE WHEN left(e, 1) = '{' AND len(json_keys(e)) = 1 THEN json_keys(e)[1] END",
+    "only_value(e)": "CASE WHEN only_key(e) IS NOT NULL THEN json_extract(e, '$.*')[1] ELSE to_json(e::VARCHAR) END",
+    "opened(e, shape)": "CASE WHEN left(e, 1) = '{' THEN try(from_json(e, shape)) END",
     # What stands where an object belongs: from_json makes a struct of NULLs of it, but NULL of null and of nothing.
     "not_object(struct, leaf, payload, path)": """CASE WHEN struct IS NOT NULL AND leaf IS NULL
     AND try(json_type(payload, path)) <> 'OBJECT' THEN try(payload ->> path) END""",

@@ -203,6 +203,11 @@ def keep_mapping(db: Database, connection: str, version: str, text: str, now: da
     db.run("INSERT INTO store.mappings VALUES (?, ?, ?, ?)", [connection, version, text, as_text(now)])
 
 
+def note_reread(db: Database, connection: str, now: datetime) -> None:
+    """Note that rows of a connection were read again without anything new: exports of what changed hold all of it."""
+    db.run("UPDATE store.mappings SET applied_at = ? WHERE connection = ?", [as_text(now), connection])
+
+
 def fence(db: Database, lease: str, number: int) -> None:
     """Let only the newest holder of a lease commit: a paused one that wakes after its lease went to another cannot.
 

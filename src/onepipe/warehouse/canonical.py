@@ -74,7 +74,8 @@ def canonical(
         return []
     _put(db, stored)
     answered = "SELECT * FROM given_details"
-    read(db, replace(reading, stages={}), Payloads(), details=answered)  # stages are looked up, none are taken over
+    # Stages are looked up, none are taken over; and what people decide of them is no word of the CRM.
+    read(db, replace(reading, stages={}, decided=False), Payloads(), details=answered)
     columns = ", ".join(_fetched(column) for column in MAPPED)
     rows = db.run(f"SELECT {columns} FROM fresh ORDER BY source_id::BIGINT")
     return [_record(mapping, one, row) for one, row in zip(stored, rows, strict=True)]
@@ -110,6 +111,15 @@ def pairs_at(db: Database, connection: str, column: str, place: tuple[str, ...])
         {"connection": connection, "path": "".join(f"/{step}" for step in place)},
     )
     return [(id_, label) for id_, label in rows]
+
+
+def customs(db: Database, connection: str) -> frozenset[str]:
+    """The keys of custom that any deal of a connection has."""
+    rows = db.run(
+        "SELECT DISTINCT unnest(json_keys(custom)) FROM store.current WHERE connection = ? AND custom IS NOT NULL",
+        [connection],
+    )
+    return frozenset(key for (key,) in rows)
 
 
 def _stored(source_id: str, payload: str, digest: str, at: str, details: Mapping[str, str]) -> Stored:

@@ -2,15 +2,17 @@
 
 from collections.abc import Sequence
 
-from onepipe.model import MAPPED, Column
+from onepipe.model import CHILDREN, MAPPED, NESTED, Child, Column
 from onepipe.warehouse.schema import literal, quoted
 
 COMMENT = "Every change of a field: what it was, what it became, and whose doing it was"
 COLUMNS = (
     Column("connection", "VARCHAR", "The connection's name in config.yaml"),
     Column("source_id", "VARCHAR", "The opportunity"),
-    Column("field", "VARCHAR", "The column; of custom and extra each key by itself, as custom.KEY"),
-    Column("old", "VARCHAR", "What it was, as people write it; NULL where there was nothing"),
+    Column(
+        "field", "VARCHAR", "The column or list (line_items); of custom and extra each key by itself, as custom.KEY"
+    ),
+    Column("old", "VARCHAR", "What it was, as people write it, a list as JSON; NULL where there was nothing"),
     Column("new", "VARCHAR", "What it became"),
     Column("changed_at", "TIMESTAMPTZ", "When we fetched it, UTC"),
     Column("origin", "VARCHAR", "source (the CRM), push (our own write read back) or deletion"),
@@ -31,7 +33,7 @@ def query(typed: Sequence[Column] = ()) -> str:
     that changed, then its values: of all columns that would be ten times slower.
     """
     news, olds = (
-        ", ".join(f"{side}.{quoted(column.name)} AS {_of(side, column.name)}" for column in (*MAPPED, *typed))
+        ", ".join(f"{side}.{quoted(column.name)} AS {_of(side, column.name)}" for column in (*MAPPED, *NESTED, *typed))
         for side in "no"
     )
     whole = [f"CASE whole {_cases(side, typed)} END" for side in "on"]
@@ -57,6 +59,12 @@ def query(typed: Sequence[Column] = ()) -> str:
     WHERE change.old IS DISTINCT FROM change.new AND (version > 1 OR list_contains(named, change.field))"""
 
 
+def as_json(name: str, child: Child) -> str:
+    """SQL: a list of children as JSON; its numbers, days and instants are text, so that no digit is lost."""
+    shown = ", ".join(f"{quoted(one.name)}: {_text('one.' + quoted(one.name), one)}" for one in child.columns)
+    return f"to_json(list_transform({name}, lambda one: {{{shown}}}))::VARCHAR"
+
+
 def _of(side: str, name: str) -> str:
     """A column of the version (n) or of the one before it (o)."""
     return quoted(f"{side}_{name}")
@@ -64,6 +72,7 @@ def _of(side: str, name: str) -> str:
 
 def _cases(side: str, typed: Sequence[Column]) -> str:
     values = {column.name: _text(_of(side, column.name), column) for column in (*_PLAIN, *typed)}
+    values |= {name: as_json(_of(side, name), child) for name, child in CHILDREN.items()}
     values["is_deleted"] = f"{_of(side, 'is_deleted')}::VARCHAR"
     return " ".join(f"WHEN {literal(name)} THEN {value}" for name, value in values.items())
 

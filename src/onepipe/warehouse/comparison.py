@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from onepipe.model import MAPPED, OBSERVED, VERSION, Column
+from onepipe.model import CHILDREN, MAPPED, NESTED, OBSERVED, VERSION, Column
+from onepipe.warehouse.changes import as_json
 from onepipe.warehouse.database import Database
 from onepipe.warehouse.instants import iso
 from onepipe.warehouse.layout import typed
@@ -76,7 +77,7 @@ def changes(db: Database) -> list[Change]:
 def samples(db: Database, change: Change) -> list[Sample]:
     """The most frequent changes of a column's value."""
     name = quoted(change.column)
-    before, after = (_text(f"{side}.{name}", change.type) for side in "vr")
+    before, after = (_text(f"{side}.{name}", change) for side in "vr")
     rows = db.run(
         "SELECT min(source_id), before, after, count(*) AS n FROM ("
         f"SELECT source_id, {before} AS before, {after} AS after FROM versions v JOIN rebuilt r "
@@ -142,14 +143,14 @@ def _standing(what: str, side: str, condition: str = "") -> str:
 
 def _columns(db: Database) -> tuple[Column, ...]:
     follows = [column for column in (*OBSERVED, *VERSION) if column.name in _FOLLOWS]
-    return (*MAPPED, *typed(db), *follows)
+    return (*MAPPED, *NESTED, *typed(db), *follows)
 
 
 def _counted(column: Column) -> list[str]:
     """SQL: changed, emptied, filled and values, each of current rows and of history."""
     before, after = (f"{side}.{quoted(column.name)}" for side in "vr")
-    had, has = _holds(before, column.type), _holds(after, column.type)
-    conditions = (f"{before} IS DISTINCT FROM {after}", f"{had} AND NOT {has}", f"{has} AND NOT {had}", had)
+    lost, new = _lost(before, after, column), _lost(after, before, column)
+    conditions = (f"{before} IS DISTINCT FROM {after}", lost, new, _holds(before, column.type))
     return [
         f"count(*) FILTER (r.valid_to IS {kind} AND {condition})"
         for condition in conditions
@@ -157,17 +158,32 @@ def _counted(column: Column) -> list[str]:
     ]
 
 
+def _lost(before: str, after: str, column: Column) -> str:
+    """SQL: whether a value says nothing any more; of children, whether any of their columns does not."""
+    if column.name not in CHILDREN:
+        return f"{_holds(before, column.type)} AND NOT {_holds(after, column.type)}"
+    fields = [quoted(field.name) for field in CHILDREN[column.name].columns]
+    held, holds = (
+        [f"coalesce(len(list_filter({side}, lambda one: one.{field} IS NOT NULL)), 0) > 0" for field in fields]
+        for side in (before, after)
+    )
+    return "(" + " OR ".join(f"{had} AND NOT {has}" for had, has in zip(held, holds, strict=True)) + ")"
+
+
 def _holds(name: str, type_: str) -> str:
     """SQL: whether a value says something; an empty list or object and a `false` do not."""
-    says = {"JSON": f"{name}::VARCHAR <> '{{}}'", "VARCHAR[]": f"len({name}) > 0", "BOOLEAN": name}.get(type_)
+    is_list = {type_: f"len({name}) > 0"} if type_.endswith("]") else {}
+    says = {"JSON": f"{name}::VARCHAR <> '{{}}'", "BOOLEAN": name, **is_list}.get(type_)
     return f"coalesce({says}, false)" if says else f"{name} IS NOT NULL"
 
 
-def _text(name: str, type_: str) -> str:
+def _text(name: str, change: Change) -> str:
     """SQL: a value as people write it."""
+    type_, child = change.type, CHILDREN.get(change.column)
     if type_ == "TIMESTAMPTZ":
         return f"regexp_replace({iso(name)}, '\\.000000$', '') || 'Z'"
     if type_.startswith("DECIMAL"):
         return f"regexp_replace({name}::VARCHAR, '\\.?0+$', '')"
     text = f"to_json({name})::VARCHAR" if type_.endswith("]") else f"{name}::VARCHAR"
+    text = as_json(name, child) if child else text
     return f"CASE WHEN length({text}) > {LONGEST} THEN left({text}, {LONGEST}) || '...' ELSE {text} END"

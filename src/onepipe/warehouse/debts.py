@@ -47,6 +47,28 @@ def owe_all(db: Database, connection: str, details: Sequence[str], now: datetime
         )
 
 
+def owe_new(db: Database, connection: str, details: Sequence[str], now: datetime) -> None:
+    """Ask for details that nobody asked for before, of every live record: they complete its version, and make none."""
+    for detail in details:
+        values = {"connection": connection, "detail": detail}
+        db.run("DELETE FROM store.debts WHERE connection = $connection AND detail = $detail", values)
+        db.run(
+            "INSERT INTO store.debts SELECT connection, $detail, source_id, $now, true FROM store.current "
+            "WHERE connection = $connection AND NOT is_deleted",
+            values | {"now": as_text(now)},
+        )
+
+
+def never_asked(db: Database, connection: str, details: Sequence[str]) -> list[str]:
+    """Those of the details that no run has ever asked for: they were switched off as long as there are records."""
+    places = (("sync_runs", "resource"), ("store.debts", "detail"), ("store.details", "detail"))
+    asked = " OR ".join(
+        f"EXISTS (SELECT 1 FROM {table} WHERE connection = $connection AND {column} = $detail)"
+        for table, column in places
+    )
+    return [name for name in details if not db.one(f"SELECT {asked}", {"connection": connection, "detail": name})]
+
+
 def roll(db: Database, connection: str, details: Sequence[str], before: datetime, limit: int, now: datetime) -> int:
     """Ask again for the details that were read longest ago, before `before`; how many, at most `limit`.
 

@@ -3,7 +3,8 @@
 import json
 from typing import Any
 
-from onepipe.model import MAPPED, Column
+from onepipe.model import CHILDREN, MAPPED, NESTED, Column
+from onepipe.warehouse.changes import as_json
 from onepipe.warehouse.database import Database, Rows
 from onepipe.warehouse.layout import typed
 from onepipe.warehouse.schema import quoted
@@ -53,7 +54,7 @@ def record(db: Database, connection: str, source_id: str) -> Row | None:
         "connector": newest["connector"],
         "state": "deleted" if newest["is_deleted"] else "archived" if values["is_archived"] == "true" else "live",
         "first_seen_at": newest["first_seen_at"],
-        "now": {column.name: _typed(column, values[column.name]) for column in (*MAPPED, *typed(db))},
+        "now": {column.name: _typed(column, values[column.name]) for column in _columns(db)},
         "versions": versions,
         "late": _late(db, connection, source_id),
         "owed": _owed(db, connection, source_id),
@@ -79,7 +80,7 @@ def elsewhere(db: Database, source_id: str) -> list[str]:
 
 
 def _versions(db: Database, connection: str, source_id: str) -> list[Row]:
-    values = ", ".join(f"{quoted(column.name)}: {_text(column)}" for column in (*MAPPED, *typed(db)))
+    values = ", ".join(f"{quoted(column.name)}: {_text(column)}" for column in _columns(db))
     times = {name: _INSTANT.format(f"v.{name}") for name in ("valid_from", "valid_to", "recorded_at", "deleted_at")}
     rows = db.run(
         f"""SELECT v.version, {times["valid_from"]}, {times["valid_to"]}, {times["recorded_at"]}, v.change_origin,
@@ -95,9 +96,17 @@ def _versions(db: Database, connection: str, source_id: str) -> list[Row]:
     return [one | {"values": json.loads(one["values"])} for one in found]
 
 
+def _columns(db: Database) -> tuple[Column, ...]:
+    """What is read from a record; a file of an older onepipe may lack the lists of its children."""
+    there = db.names("SELECT * FROM store.current")
+    return (*MAPPED, *(column for column in NESTED if column.name in there), *typed(db))
+
+
 def _text(column: Column) -> str:
     """SQL for a column's value as text; instants as ISO 8601, lists as JSON."""
     name = f"v.{quoted(column.name)}"
+    if column.name in CHILDREN:
+        return as_json(name, CHILDREN[column.name])
     if column.type == "TIMESTAMPTZ":
         return _INSTANT.format(name)
     return f"to_json({name})::VARCHAR" if column.type.endswith("]") else f"{name}::VARCHAR"
@@ -139,7 +148,7 @@ def _opened(text: str | None) -> dict[str, str]:
 
 def _typed(column: Column, text: str | None) -> Any:
     """A value for JSON: objects, lists and truth values as such, all else as text, so that no digit is lost."""
-    if text is None or column.type not in ("JSON", "BOOLEAN", "VARCHAR[]"):
+    if text is None or not (column.type in ("JSON", "BOOLEAN") or column.type.endswith("]")):
         return text
     return json.loads(text, parse_float=_number)
 

@@ -21,7 +21,7 @@ from onepipe.warehouse.schema import literal, quoted
 Row = dict[str, Any]
 BOOK = "frozen"  # the table that tells of all others, in the schema of the same name
 FIGURES = "_figures"
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,60}")
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,59}")  # one with - in front is an option to a shell
 
 KEPT = (
     Column("name", "VARCHAR", "The name it was frozen under: the deals are in frozen.NAME"),
@@ -124,7 +124,7 @@ def _free(db: Database, name: str) -> None:
     if not _NAME.fullmatch(name):
         raise UsageError(
             f"{name!r} is no name for a frozen day; nothing was frozen",
-            "a name is made of at most 60 letters, digits, _ and -",
+            "a name is made of at most 60 letters, digits, _ and -, the first of them no -",
         )
     rows = db.run(
         "SELECT table_name FROM duckdb_tables() WHERE schema_name = 'frozen' AND database_name = current_database()"

@@ -6,13 +6,14 @@ spool segments -> arrivals -> changed -> store.raw -> versions (see versions.py)
 from collections.abc import Sequence
 from datetime import datetime
 
+import onepipe.warehouse.staged as staged
 import onepipe.warehouse.unreadable as unreadable
 from onepipe.report import Counts
 from onepipe.spool import Segment
 from onepipe.warehouse.arrivals import append_raw, from_segments, newest
 from onepipe.warehouse.database import Database
 from onepipe.warehouse.instants import as_text
-from onepipe.warehouse.versions import Payloads, Reading, become_versions, keep_stages
+from onepipe.warehouse.versions import Payloads, Reading, become_versions
 
 
 def land(db: Database, reading: Reading, run_id: str, segments: Sequence[Segment]) -> Counts:
@@ -69,6 +70,11 @@ def land_reference(db: Database, reading: Reading, run_id: str, resource: str, s
     )
     counts.new = db.one("SELECT count(*) FROM changed WHERE hash_before IS NULL")
     counts.changed = db.one("SELECT count(*) FROM changed WHERE hash_before IS NOT NULL")
+    db.run(  # what left the list has no place in it
+        "UPDATE store.reference SET place = NULL WHERE connection = $connection AND resource = $resource "
+        "AND record_id NOT IN (SELECT source_id FROM listed)",
+        values,
+    )
     if not db.one("SELECT count(*) FROM listed WHERE position IS DISTINCT FROM position_before") and not counts.changed:
         return counts
     append_raw(db, reading, run_id, resource)
@@ -81,8 +87,8 @@ def land_reference(db: Database, reading: Reading, run_id: str, resource: str, s
         "INSERT INTO store.reference SELECT $connection, $resource, source_id, payload_hash, position FROM listed",
         values,
     )
-    db.run("CREATE OR REPLACE TEMP VIEW source AS SELECT source_id, payload FROM listed ORDER BY position")
-    keep_stages(db, reading, resource)
+    if reading.rules and reading.rules.resource == resource:
+        staged.take_list(db, reading.rules)
     told = (
         "SELECT source_id, (SELECT max(fetched_at) FROM listed) AS observed_at, false AS completes, 'record' AS kind, "
         "NULL AS deleted_at, (SELECT max(seq) FROM store.raw) AS seq FROM store.current WHERE connection = $connection"

@@ -6,8 +6,11 @@ from uuid import uuid4
 import duckdb
 
 import onepipe.warehouse.changes as changes
+import onepipe.warehouse.children as children
+import onepipe.warehouse.decisions as decisions
+import onepipe.warehouse.staged as staged
 import onepipe.warehouse.views as views
-from onepipe.model import OPPORTUNITY, VERSION, Column
+from onepipe.model import NESTED, OPPORTUNITY, VERSION, Column
 from onepipe.warehouse.database import Database
 from onepipe.warehouse.schema import (
     FRESHNESS,
@@ -53,6 +56,7 @@ def migrate(db: Database) -> None:
     """Give a work file of an older version what it lacks: tables, and columns at the end of tables; nothing is lost."""
     with db.transaction():
         _bring_up(db)
+        staged.fill(db)
         create_views(db)
         db.run("UPDATE store.meta SET schema_version = ?", [SCHEMA_VERSION])
 
@@ -66,6 +70,9 @@ def _bring_up(db: Database) -> None:
         for column in columns:
             db.run(f"ALTER TABLE {name} ADD COLUMN IF NOT EXISTS {quoted(column.name)} {column.type}")
         _comment(db, "TABLE", name, comment, columns)
+    for table in ("current", "closed"):  # at their end, behind columns that mappings have added
+        for column in NESTED:
+            db.run(f"ALTER TABLE store.{table} ADD COLUMN IF NOT EXISTS {quoted(column.name)} {column.type}")
 
 
 def typed(db: Database) -> tuple[Column, ...]:
@@ -106,14 +113,15 @@ def renew_views(db: Database) -> None:
 
 def _views_mark(db: Database) -> str:
     records = (*OPPORTUNITY, *typed(db))
-    ours = repr((duckdb.__version__, VIEWS, FRESHNESS, records, changes.query(), changes.COLUMNS, views.DEFINED))
+    made = (views.DEFINED, children.views(), changes.query(), changes.COLUMNS)
+    ours = repr((duckdb.__version__, VIEWS, FRESHNESS, records, *made))
     return hashlib.sha256(ours.encode()).hexdigest()
 
 
 def create_views(db: Database) -> None:
     """The views and macros people start from."""
     own = typed(db)
-    meanings = {column.name: column.meaning for column in (*OPPORTUNITY, *own)}
+    meanings = {column.name: column.meaning for column in (*OPPORTUNITY, *own, *decisions.COLUMNS)}
     for name, (comment, query) in VIEWS.items():
         db.run(f"CREATE OR REPLACE VIEW {name} AS {query}")
         db.run(f"COMMENT ON VIEW {name} IS {literal(comment)}")
@@ -122,6 +130,9 @@ def create_views(db: Database) -> None:
             db.run(f"COMMENT ON COLUMN {name}.{quoted(column)} IS {literal(meaning)}")
     db.run(f"CREATE OR REPLACE VIEW field_changes AS {changes.query(own)}")
     _comment(db, "VIEW", "field_changes", changes.COMMENT, changes.COLUMNS)
+    for view in children.views():
+        db.run(f"CREATE OR REPLACE VIEW {view.name} AS {view.query}")
+        _comment(db, "VIEW", view.name, view.comment, view.columns)
     views.create(db)
     db.run("DELETE FROM store.laid_out")
     db.run("INSERT INTO store.laid_out VALUES (?)", [_views_mark(db)])

@@ -3,12 +3,27 @@
 Read-only, and content with a file that an older onepipe published: what that one did not know is None.
 """
 
+from pathlib import Path
 from typing import Any
 
+import duckdb
+
+from onepipe.errors import OnepipeError
 from onepipe.warehouse.database import Database
+from onepipe.warehouse.work import published
 
 ISO = "strftime({}, '%Y-%m-%dT%H:%M:%SZ')"
 Standing = dict[str, Any]
+
+
+def connections(warehouse: Path) -> list[str]:
+    """Every connection that a published warehouse knows, retired ones too; none where there is no such file."""
+    try:
+        with published(warehouse) as db:
+            return sorted(names(db))
+    except (OnepipeError, duckdb.Error):  # what lies there is not ours, which others say
+        return []
+
 
 _KNOWN = """coverage_now AS (
     FROM coverage UNION ALL BY NAME

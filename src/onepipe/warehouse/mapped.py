@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from onepipe.mapping import MappedField, Mapping, load_mapping
-from onepipe.mapping.form import Source, StageRules
+from onepipe.mapping.form import Each, Source, StageRules
 from onepipe.warehouse.database import Database
 
 RECORD = "opportunity"
@@ -14,7 +14,10 @@ RECORD = "opportunity"
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """One column that reads a field: `alone` where nothing else fills it. `whole`: with all that is below the field."""
+    """One column that reads a field: `alone` where nothing else fills it. `whole`: with all that is below the field.
+
+    A column of a list of children is `line_items.quantity`. A step "*" stands for any key.
+    """
 
     column: str
     resource: str
@@ -39,10 +42,14 @@ def reading(known: Sequence[Use], resource: str, steps: tuple[str, ...]) -> list
     found = {
         use.column: use
         for use in known
-        if use.resource == resource
-        and (use.steps[: len(steps)] == steps or (use.whole and steps[: len(use.steps)] == use.steps))
+        if use.resource == resource and _same(use.steps, steps) and (len(steps) <= len(use.steps) or use.whole)
     }
     return list(found.values())
+
+
+def _same(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
+    """Whether one way is the other, as far as both go."""
+    return all(a in (b, "*") for a, b in zip(one, other, strict=False))
 
 
 def _loaded(text: str) -> Mapping:
@@ -62,6 +69,20 @@ def _uses(mapping: Mapping) -> Iterator[Use]:
         for name, one in rules.fields.items():
             for source in one.sources:
                 yield _use(f"stages.{name}", one, source, resource, _each(rules, source))
+    for name, children in mapping.children.items():
+        place, above = _elements(children.each)
+        for column, one in children.fields.items():
+            for source in one.read():
+                yield _use(f"{name}.{column}", one, source, place, above)
+
+
+def _elements(each: Each) -> tuple[str, tuple[str, ...]]:
+    """The resource and the way in it to the elements that children are made of."""
+    steps = tuple(step for below, _ in each.below for step in (*below, "[]"))
+    steps = ("[]", *steps, *("*" if each.keyed else ""))
+    if each.first.root == "@":
+        return each.first.steps[0], (*each.first.steps[1:], *steps)
+    return RECORD, (*each.first.steps, *steps)
 
 
 def _each(rules: StageRules, source: Source) -> tuple[str, ...]:

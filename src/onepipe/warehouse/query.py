@@ -5,7 +5,7 @@ user's query stays what it is: it stands unchanged inside of ours.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ import duckdb
 from onepipe.errors import UsageError
 from onepipe.warehouse.database import Database
 from onepipe.warehouse.schema import literal, quoted
+from onepipe.warehouse.snapshot import left_out
 from onepipe.warehouse.work import published
 
 _NESTED = ("STRUCT", "MAP", "UNION", "VARIANT")
@@ -61,10 +62,14 @@ class Answer:
 
 
 class Desk:
-    """Where a user's SQL is run. Every error of it is a UsageError in DuckDB's words."""
+    """Where a user's SQL is run. Every error of it is a UsageError in DuckDB's words.
 
-    def __init__(self, db: Database) -> None:
+    `left_out` is what the file was published without: `raw`, and columns.
+    """
+
+    def __init__(self, db: Database, left_out: Sequence[str] = ()) -> None:
         self._db = db
+        self.left_out = left_out
 
     def ask(self, sql: str) -> Answer:
         """Run one statement; its rows are fetched as they are taken."""
@@ -103,11 +108,12 @@ def open_desk(warehouse: Path, target: Path | None = None) -> Iterator[Desk]:
     Raises ConfigError where nothing is published yet.
     """
     with published(warehouse, fenced=False) as db:
+        lacks = left_out(db)
         if target:
             db.run(f"SET allowed_paths = [{literal(str(target))}]")
         db.run("SET enable_external_access = false")
         db.run("SET lock_configuration = true")
-        yield Desk(db)
+        yield Desk(db, lacks.split(", ") if lacks else ())
 
 
 @contextmanager

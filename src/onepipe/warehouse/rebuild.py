@@ -1,21 +1,29 @@
 """Reading everything again with another mapping: all versions from raw, none added, without a request.
 
-Version by version (all first ones, all second ones, ...) through the same SELECT that a merge uses, so that what a
-version derives from the one before it comes out the same way. A version is read with what was known at the end of its
-life: a renamed stage made a new version of the deals in it, so none of the old ones may learn of the new name. Deleted
-deals get no such version; theirs is read with what was known when it began.
+    reads -> every version, with what was known when it was read   heard -> what the mapping makes of its payload
+    made  -> what follows from the version before, one version after the other   rebuilt -> both, as rows
+
+The mapping's SELECT reads all versions at once; it and all that is made of it are those of a merge (versions.py), so
+that a version comes out the same way. A version is read with what was known at the end of its life: a renamed stage
+made a new version of the deals in it, so none of the old ones may learn of the new name. Deleted deals get no such
+version; theirs is read with what was known when it began.
 """
 
 import re
 from dataclasses import replace as with_other
 
+import onepipe.warehouse.readable as readable
 import onepipe.warehouse.staged as staged
+from onepipe.model import KEY, MAPPED, NESTED
 from onepipe.warehouse.database import Database
 from onepipe.warehouse.layout import typed
 from onepipe.warehouse.schema import KEPT, literal, quoted
-from onepipe.warehouse.versions import Payloads, Reading, compose, composing, read
+from onepipe.warehouse.versions import Payloads, Reading, composed, composing, read
 
 FOREVER = 2**62
+_LISTS = ("changed_fields",)  # made last, of whole rows; nothing follows from it
+_OWN = tuple(column.name for column in KEPT if column not in (*KEY, *MAPPED, *NESTED) and column.name not in _LISTS)
+_BEFORE = ("status", "updated_at")  # what else `composed` asks of the version before
 
 
 def rebuild(db: Database, reading: Reading) -> int:
@@ -25,86 +33,137 @@ def rebuild(db: Database, reading: Reading) -> int:
     return versions
 
 
-def reread(db: Database, reading: Reading) -> int:
+def reread(db: Database, reading: Reading, only: str = "") -> int:
     """Read every version of a connection again; how many there are. `stages` are taken over, rows not yet.
 
     `versions` holds the rows as they are, `rebuilt` what they become, both with valid_to; `unread` what could not be
-    read. `replace` puts them in place.
+    read. `replace` puts them in place. `only` is a query for the source_ids of the deals to read, where not all are.
     """
-    connection = {"connection": reading.connection}
-    names = _names(db)
     if reading.rules:
         staged.read_again(db, reading.rules)
-    db.run(
-        f"""CREATE OR REPLACE TEMP TABLE versions AS SELECT v.*, coalesce(s.seq, 0) AS stages_of FROM (
-        SELECT *, CASE WHEN is_deleted THEN seq + 1
-                       ELSE lead(seq, 1, {FOREVER}) OVER (PARTITION BY source_id ORDER BY version) END AS until,
-               lead(valid_from) OVER (PARTITION BY source_id ORDER BY version) AS valid_to
-        FROM (SELECT {names} FROM store.closed WHERE connection = $connection
-              UNION ALL SELECT {names} FROM store.current WHERE connection = $connection)) v
-        ASOF LEFT JOIN (SELECT DISTINCT seq FROM store.stage_versions WHERE connection = $connection AND $looked_up) s
-                       ON s.seq < v.until""",
-        connection | {"looked_up": re.search(r"\bstages\b", reading.select) is not None},
-    )
-    db.run("CREATE OR REPLACE TEMP TABLE rebuilt AS SELECT * FROM store.current WHERE false")
-    db.run(
-        "CREATE OR REPLACE TEMP TABLE unread (source_id VARCHAR, payload_hash VARCHAR, field VARCHAR, value VARCHAR, "
-        "reason VARCHAR)"
-    )
-    for version, seq in db.run("SELECT DISTINCT version, stages_of FROM versions ORDER BY ALL"):
-        staged.put_back(db, reading.connection, seq)
-        _one_version(db, with_other(reading, stages={}), version, seq)
-    staged.put_away(db)
-    lead = "lead(valid_from) OVER (PARTITION BY source_id ORDER BY version)"
-    db.run(f"CREATE OR REPLACE TEMP TABLE rebuilt AS SELECT *, {lead} AS valid_to FROM rebuilt")
-    return int(db.one("SELECT count(*) FROM versions"))
+    _note(db, reading, only)
+    _hear(db, with_other(reading, stages={}))
+    _make(db, reading)
+    _lay_out(db, reading)
+    return int(db.one("SELECT count(*) FROM reads"))
 
 
 def replace(db: Database, reading: Reading) -> None:
-    """Put what `reread` found in the place of a connection's rows, history and problems."""
-    names = _names(db)
-    for table in ("current", "closed"):
-        db.run(f"DELETE FROM store.{table} WHERE connection = $connection", {"connection": reading.connection})
-    db.run(f"INSERT INTO store.current ({names}) SELECT {names} FROM rebuilt WHERE valid_to IS NULL")
+    """Put what `reread` found in the place of what was read again: rows, history and problems."""
+    names = ", ".join(quoted(column.name) for column in (*KEPT, *typed(db)))
     db.run(
-        f"INSERT INTO store.closed ({names}, valid_to) SELECT {names}, valid_to FROM rebuilt WHERE valid_to IS NOT NULL"
+        f"""CREATE OR REPLACE TEMP TABLE listed AS SELECT x.source_id AS read, {composed(reading)["changed_fields"]}
+            AS changed_fields FROM reads x JOIN heard f USING (source_id) LEFT JOIN (
+            SELECT h.* REPLACE (x.source_id AS source_id), w.kind <> 'record' AS is_deleted, w.version,
+                   NULL::VARCHAR[] AS changed_fields
+            FROM reads x JOIN reads w ON w.source_id = x.before JOIN heard h ON h.source_id = x.before) b
+            USING (source_id)"""
     )
+    gone = "connection = $connection AND source_id IN (SELECT record FROM reads)"
+    for table in ("current", "closed"):
+        db.run(f"DELETE FROM store.{table} WHERE {gone}", {"connection": reading.connection})
+    rows = "FROM rebuilt JOIN listed USING (read) WHERE valid_to IS"
+    db.run(f"INSERT INTO store.current ({names}) SELECT {names} {rows} NULL")
+    db.run(f"INSERT INTO store.closed ({names}, valid_to) SELECT {names}, valid_to {rows} NOT NULL")
     _problems(db, reading)
 
 
-def _names(db: Database) -> str:
-    """Every column that is kept, those of other mappings' own too."""
-    return ", ".join(quoted(column.name) for column in (*KEPT, *typed(db)))
+def _note(db: Database, reading: Reading, only: str) -> None:
+    """`versions`, the rows as they are, and `reads`: each under a number of its own, with what reading it takes.
 
-
-def _one_version(db: Database, reading: Reading, version: int, stages_of: int) -> None:
+    The number stands in the place of source_id, as one deal's versions are all read at once.
+    """
+    names = ", ".join(quoted(column.name) for column in (*KEPT, *typed(db)))
+    own = f"WHERE connection = {literal(reading.connection)}"
     db.run(
-        """CREATE OR REPLACE TEMP TABLE changed AS
-        SELECT v.source_id, r.payload, v.payload_hash, v.recorded_at AS fetched_at, v.weight, v.seq,
-               v.payload_seq, v.until,
-               CASE WHEN v.is_deleted THEN v.deleted_evidence ELSE 'record' END AS kind,
-               CASE WHEN v.change_origin = 'push' THEN 'push' ELSE 'source' END AS origin,
-               v.deleted_at, false AS completes, NULL::BIGINT AS current_row
-        FROM versions v JOIN store.raw r ON r.seq = v.payload_seq
-        WHERE v.version = $version AND v.stages_of = $stages_of""",
-        {"version": version, "stages_of": stages_of},
+        f"CREATE OR REPLACE TEMP VIEW versions AS SELECT {names}, valid_to FROM store.closed {own} "
+        f"UNION ALL SELECT {names}, NULL FROM store.current {own}"
     )
     db.run(
-        "CREATE OR REPLACE TEMP TABLE before AS SELECT * FROM rebuilt WHERE version = $version "
-        "AND source_id IN (SELECT source_id FROM changed)",
-        {"version": version - 1},
+        f"""CREATE OR REPLACE TEMP TABLE reads AS SELECT v.*, coalesce(s.seq, 0) AS stages_of FROM (
+        SELECT *, CASE WHEN gone THEN seq + 1 ELSE lead(seq, 1, {FOREVER}) OVER deal END AS until,
+               lag(source_id) OVER deal AS before
+        FROM (SELECT row_number() OVER () AS source_id, source_id AS record, version, is_deleted AS gone, seq,
+                     payload_seq, payload_hash, recorded_at AS fetched_at, weight, deleted_at, false AS completes,
+                     CASE WHEN is_deleted THEN deleted_evidence ELSE 'record' END AS kind,
+                     CASE WHEN change_origin = 'push' THEN 'push' ELSE 'source' END AS origin
+              FROM versions {f"WHERE source_id IN ({only})" if only else ""})
+        WINDOW deal AS (PARTITION BY record ORDER BY version)) v
+        ASOF LEFT JOIN (SELECT DISTINCT seq FROM store.stage_versions WHERE connection = $connection AND $looked_up) s
+                       ON s.seq < v.until""",
+        {"connection": reading.connection, "looked_up": re.search(r"\bstages\b", reading.select) is not None},
     )
+
+
+def _hear(db: Database, reading: Reading) -> None:
+    """`heard`: what the mapping makes of every version; and `unread`."""
+    own = f"store.raw r WHERE r.connection = {literal(reading.connection)}"
+    needed = f"(SELECT r.seq, r.payload FROM {own} AND r.seq IN (SELECT payload_seq FROM reads))"
+    payloads = f"SELECT r.seq AS payload_seq, r.payload FROM {own}"
+    if readable.rewritten(db, reading.exact, needed):
+        payloads = f"SELECT payload_seq, coalesce(w.payload, r.payload) AS payload FROM ({payloads}) r LEFT JOIN "
+        payloads += "rewritten w ON w.seq = r.payload_seq"
+    db.run(f"CREATE OR REPLACE TEMP VIEW payloads AS {payloads}")
     details = (
         "SELECT r.resource AS detail, x.source_id, arg_max(r.payload, r.seq) AS payload FROM changed x "
-        f"JOIN store.raw r ON r.connection = {literal(reading.connection)} AND r.record_id = x.source_id "
+        f"JOIN store.raw r ON r.connection = {literal(reading.connection)} AND r.record_id = x.record "
         "AND r.seq < x.until WHERE r.kind = 'record' AND r.resource <> 'opportunity' GROUP BY ALL"
     )
-    read(db, reading, Payloads(), details)
-    names = ", ".join(quoted(column.name) for column in reading.kept)
-    db.run(f"INSERT INTO rebuilt ({names}) {compose(reading)}", composing(reading))
+    known = db.run("SELECT DISTINCT stages_of FROM reads ORDER BY ALL") or [(0,)]
+    for place, (seq,) in enumerate(known):
+        staged.put_back(db, reading.connection, seq)
+        db.run("CREATE OR REPLACE TEMP TABLE changed AS SELECT * FROM reads WHERE stages_of = $seq", {"seq": seq})
+        read(db, reading, Payloads("payloads", "payload_seq", settled=True), details)
+        if len(known) > 1:
+            db.run("INSERT INTO every FROM fresh" if place else "CREATE OR REPLACE TEMP TABLE every AS FROM fresh")
+    staged.put_away(db)
+    db.run(f"CREATE OR REPLACE TEMP VIEW heard AS FROM {'every' if len(known) > 1 else 'fresh'}")
+
+
+def _make(db: Database, reading: Reading) -> None:
+    """`made`: what follows from the version before, version by version: that of all first ones, all second ones, ..."""
+    how, types = composed(reading), {column.name: column.type for column in KEPT}
+    names = (*_OWN, *_BEFORE)
     db.run(
-        "INSERT INTO unread SELECT source_id, payload_hash, p.field, p.value, p.reason FROM "
-        "(SELECT x.source_id, x.payload_hash, unnest(f.problems) AS p FROM changed x JOIN fresh f USING (source_id))"
+        "CREATE OR REPLACE TEMP TABLE made "
+        f"(source_id BIGINT, {', '.join(f'{quoted(name)} {types[name]}' for name in names)})"
+    )
+    sql = f"""INSERT INTO made SELECT x.source_id, {", ".join(how[name] for name in names)}
+        FROM (FROM reads WHERE version = $turn) x JOIN heard f USING (source_id) LEFT JOIN (
+        SELECT x.source_id, m.* EXCLUDE (source_id) FROM reads x JOIN made m ON m.source_id = x.before
+        WHERE x.version = $turn) b USING (source_id)"""
+    values = {name: value for name, value in composing(reading).items() if f"${name}" in sql}
+    for (turn,) in db.run("SELECT DISTINCT version FROM reads ORDER BY version"):
+        db.run(sql, values | {"turn": turn})
+
+
+def _lay_out(db: Database, reading: Reading) -> None:
+    """`rebuilt`, the rows as they become but for their changed_fields, and `unread`."""
+    db.run(
+        """CREATE OR REPLACE TEMP TABLE facts AS SELECT m.*, x.record, n.valid_from AS valid_to
+        FROM made m JOIN reads x USING (source_id)
+        LEFT JOIN (SELECT x.before AS source_id, m.valid_from FROM reads x JOIN made m USING (source_id)) n
+               USING (source_id)"""
+    )
+    known = {name: f"m.{name}" for name in _OWN} | {
+        "connection": literal(reading.connection),
+        "connector": literal(reading.connector),
+        "source_id": "m.record",
+    }
+    heard = {column.name: f"h.{quoted(column.name)}" for column in reading.read}
+    columns = ", ".join(
+        f"{known.get(column.name) or heard.get(column.name, 'NULL')}::{column.type} AS {quoted(column.name)}"
+        for column in (*KEPT, *typed(db))
+        if column.name not in _LISTS
+    )
+    db.run(
+        f"CREATE OR REPLACE TEMP VIEW rebuilt AS SELECT {columns}, valid_to, source_id AS read "
+        "FROM facts m JOIN heard h USING (source_id)"
+    )
+    db.run(
+        "CREATE OR REPLACE TEMP TABLE unread AS SELECT x.record AS source_id, x.payload_hash, p.field, p.value, "
+        "p.reason FROM (SELECT source_id, unnest(problems) AS p FROM heard WHERE len(problems) > 0) h "
+        "JOIN reads x USING (source_id)"
     )
 
 

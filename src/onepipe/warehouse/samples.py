@@ -33,11 +33,16 @@ def of(texts: Iterable[str], steps: Sequence[str]) -> tuple[str, ...]:
 
 def shown(value: Any, name: str) -> str:
     """A value as JSON, cut; hidden where its name or its form is that of a secret."""
-    if _SECRET_NAME.search(name):
+    if secret(name):
         return HIDDEN
     text = _json(value)
     text = _SECRET_WORD.sub("…", _QUERY.sub("?…", " ".join(text.split())))
     return text if len(text) <= LENGTH else text[: LENGTH - 1] + "…"
+
+
+def secret(name: str) -> bool:
+    """Whether what is called so may be a secret."""
+    return _SECRET_NAME.search(name) is not None
 
 
 class _Written(str):

@@ -6,10 +6,11 @@ two tables, so that history is append-only and a merge touches only what changed
 slower (measured); the merge itself keeps keys unique, and a test holds it to that.
 """
 
-from onepipe.model import KEY, MAPPED, OBSERVED, STAGE, VERSION, Column
+import onepipe.warehouse.decisions as decisions
+from onepipe.model import KEY, MAPPED, NESTED, OBSERVED, STAGE, VERSION, Column
 
 PRODUCT = "onepipe"
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 KEPT = (
     *KEY,
@@ -19,6 +20,7 @@ KEPT = (
     Column("weight", "BIGINT", "Equal for payloads that differ in the order of keys only"),
     Column("seq", "BIGINT", "The raw row that began this version"),
     Column("payload_seq", "BIGINT", "The raw row whose payload this version was read from"),
+    *NESTED,
 )
 
 RAW = (
@@ -46,6 +48,7 @@ TABLES: dict[str, tuple[str, tuple[Column, ...]]] = {
             Column("schema_version", "BIGINT", "Which layout of tables it has"),
             Column("product", "VARCHAR", "onepipe: the mark of a file that may be replaced by us"),
             Column("warehouse_id", "VARCHAR", "Which warehouse this is a snapshot of"),
+            Column("left_out", "VARCHAR", "What `publish:` in config.yaml keeps out of this file; NULL: it is whole"),
         ),
     ),
     "stages": ("Every stage ever seen in the CRMs' reference data; never removed", STAGE),
@@ -201,6 +204,9 @@ CREATE TABLE IF NOT EXISTS store.details (connection VARCHAR, detail VARCHAR, so
     COMPRESSION zstd, payload_hash VARCHAR);
 CREATE TABLE IF NOT EXISTS store.reference (connection VARCHAR, resource VARCHAR, record_id VARCHAR, payload_hash
     VARCHAR, place BIGINT);
+CREATE TABLE IF NOT EXISTS store.stage_versions (connection VARCHAR, stage_id VARCHAR, stage VARCHAR, pipeline_id
+    VARCHAR, pipeline VARCHAR, position BIGINT, probability DECIMAL(5,4), status VARCHAR, seq BIGINT, valid_from
+    TIMESTAMPTZ, rules VARCHAR);
 CREATE TABLE IF NOT EXISTS store.mappings (connection VARCHAR, version VARCHAR, text VARCHAR, applied_at TIMESTAMPTZ);
 CREATE TABLE IF NOT EXISTS store.distrust (connection VARCHAR, fact VARCHAR, since TIMESTAMPTZ);
 CREATE TABLE IF NOT EXISTS store.fences (lease VARCHAR, number BIGINT);
@@ -216,15 +222,27 @@ CREATE TABLE IF NOT EXISTS store.pushed (connection VARCHAR, seq BIGINT, push_id
 CREATE TABLE IF NOT EXISTS store.read_back (connection VARCHAR, source_id VARCHAR, read_at TIMESTAMPTZ);
 CREATE TABLE IF NOT EXISTS store.laid_out (views VARCHAR);
 CREATE TABLE IF NOT EXISTS store.reporting (timezone VARCHAR, fiscal_year_start BIGINT);
-INSERT INTO store.reporting SELECT 'UTC', 1 WHERE NOT EXISTS (FROM store.reporting);
+CREATE TABLE IF NOT EXISTS store.decided (mark VARCHAR);
+CREATE TABLE IF NOT EXISTS store.stage_decisions (connection VARCHAR, pipeline VARCHAR, stage VARCHAR, stage_group
+    VARCHAR, status VARCHAR, weight DECIMAL(5,4));
+CREATE TABLE IF NOT EXISTS store.stage_statuses (connection VARCHAR, pipeline VARCHAR, stage VARCHAR, status VARCHAR);
+CREATE TABLE IF NOT EXISTS store.people (connection VARCHAR, owner_id VARCHAR, person VARCHAR, team VARCHAR);
+CREATE TABLE IF NOT EXISTS store.day_rates (day DATE, currency VARCHAR, rate DECIMAL(18,9));
+ALTER TABLE store.reporting ADD COLUMN IF NOT EXISTS currency VARCHAR;
+ALTER TABLE store.reporting ADD COLUMN IF NOT EXISTS rates VARCHAR;
+INSERT INTO store.reporting (timezone, fiscal_year_start) SELECT 'UTC', 1 WHERE NOT EXISTS (FROM store.reporting);
 """
 
+_DECIDED = (
+    f"SELECT o.*, {decisions.GROUP} AS stage_group, {decisions.WEIGHT} AS stage_weight, "
+    f"{decisions.PERSON} AS person, {decisions.TEAM} AS team "
+    f"FROM opportunities o {decisions.staged('o')} {decisions.owned('o')}"
+)
 VIEWS = {
-    "deals": ("Opportunities that are not deleted", "SELECT * FROM opportunities WHERE NOT is_deleted"),
+    "deals": ("Opportunities that are not deleted", f"{_DECIDED} WHERE NOT o.is_deleted"),
     "open_deals": (
         "Opportunities that are open: not deleted, not archived, and of a connection that is still in use",
-        "SELECT * FROM opportunities WHERE status = 'open' AND NOT is_deleted AND NOT is_archived "
-        "AND connection NOT IN "
+        f"{_DECIDED} WHERE o.status = 'open' AND NOT o.is_deleted AND NOT o.is_archived AND o.connection NOT IN "
         "(SELECT connection FROM connections WHERE state = 'retired')",
     ),
     "freshness": (

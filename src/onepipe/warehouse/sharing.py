@@ -14,7 +14,7 @@ from onepipe.model import CHILDREN, POSITION
 from onepipe.warehouse.database import Database, Engine
 from onepipe.warehouse.schema import RAW, literal, quoted
 
-_ALWAYS = ("store.meta", "store.laid_out", "store.mappings")
+_ALWAYS = ("store.meta", "store.laid_out", "store.mappings", "store.stage_statuses")
 _KEPT = {  # all that field_changes and `onepipe export --changed-since` need of these
     "store.raw": ("connection", "resource", "record_id", "run_id", "seq"),
     "store.mappings": ("connection", "version", "applied_at"),
@@ -23,6 +23,12 @@ _NOT_DEALS = ("connections", "coverage", "sync_runs")  # their columns mean some
 _TOLD = {  # a row is about one field; these are its values
     "problems": ("value",),
     "conflicts": ("base", "ours", "theirs", "resolution"),
+}
+_MADE_OF = {  # columns of frozen tables
+    "weighted_amount": ("amount", "probability"),
+    "reporting_amount": ("amount",),
+    "reporting_weighted_amount": ("amount", "probability"),
+    "statuses": ("pipeline", "stage", "status"),
 }
 _STORED = re.compile(r'\bstore\."?(\w+)')
 
@@ -104,28 +110,34 @@ def _value(table: _Table, name: str, type_: str, left_out: Sequence[str]) -> str
     """SQL for what a column of a table becomes."""
     if table.word in _KEPT:
         kept = name in _KEPT[table.word]
-    elif table.name in _TOLD:
+    elif table.word in _TOLD:
         return _of_a_field(table, name, left_out)
-    elif table.name == "pushes":
+    elif table.word == "pushes":
         return _of_a_push(name, left_out)
-    elif table.name == "about" and name == "left_out":
+    elif table.word == "about" and name == "left_out":
         return literal(", ".join(left_out))
     elif type_.startswith("STRUCT") and name in CHILDREN and name not in left_out:
         return _children(name, left_out)
     else:
-        is_deals = table.has("connection") and table.name not in _NOT_DEALS
-        kept = name != "payload" and not (is_deals and name in left_out)
+        kept = name != "payload" and not _is_left_out(table, name, left_out)
     return quoted(name) if kept else "NULL"
+
+
+def _is_left_out(table: _Table, name: str, left_out: Sequence[str]) -> bool:
+    """Whether a column of a table is left out, or was made of one that is: what was frozen is not computed anew."""
+    if table.schema == "frozen" and any(one in left_out for one in _MADE_OF.get(name, ())):
+        return True
+    return table.has("connection") and table.word not in _NOT_DEALS and name in left_out
 
 
 def _of_a_field(table: _Table, name: str, left_out: Sequence[str]) -> str:
     """A column of a table whose rows are about one field each.
 
-    A row without a field, or about a record without an id, may hold a whole record.
+    A row without a field, about a record without an id, or about one that is no record, may hold all that was sent.
     """
     if name not in _TOLD[table.name]:
         return quoted(name)
-    hidden = f"{_hides('field', left_out)} OR coalesce(field, '') IN ('', 'source_id')"
+    hidden = f"{_hides('field', left_out)} OR coalesce(field, '') IN ('', 'source_id', 'payload')"
     return f"CASE WHEN {hidden} THEN NULL ELSE {quoted(name)} END"
 
 
@@ -150,10 +162,14 @@ def _of_a_push(name: str, left_out: Sequence[str]) -> str:
 
 
 def _hides(field: str, left_out: Sequence[str]) -> str:
-    """SQL: whether a field, as edits and problems name it (`custom.Region`, `contacts[2].email`), is left out."""
-    names = f"[{', '.join(map(literal, left_out))}]"
+    """SQL: whether a field, as edits and problems name it (`custom.Region`, `contacts[2].email`), is left out.
+
+    So is a list as a whole, or an element of it, whose values hold a column that is left out.
+    """
     bare = rf"regexp_replace({field}, '\[\d+\]', '', 'g')"
-    return f"(list_contains({names}, split_part({bare}, '.', 1)) OR list_contains({names}, {bare}))"
+    names = [*left_out, *(name.partition(".")[0] for name in left_out)]
+    inside, whole = (f"[{', '.join(map(literal, dict.fromkeys(one)))}]" for one in (left_out, names))
+    return f"(list_contains({inside}, split_part({bare}, '.', 1)) OR list_contains({whole}, {bare}))"
 
 
 def _children(name: str, left_out: Sequence[str]) -> str:

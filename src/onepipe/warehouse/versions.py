@@ -10,11 +10,13 @@ current one.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from onepipe.model import MAPPED, Column
+import onepipe.warehouse.decisions as decisions
+import onepipe.warehouse.readable as readable
+import onepipe.warehouse.staged as staged
+from onepipe.model import MAPPED, NESTED, Column
 from onepipe.warehouse.database import Database
 from onepipe.warehouse.schema import KEPT, literal, quoted
 
-LONG_NUMBER = "[0-9.]{17}"  # may hold more digits than a double carries, through which DuckDB's JSON reader passes
 CLOSED = "('won', 'lost', 'abandoned')"
 
 
@@ -24,7 +26,8 @@ class Reading:
 
     `macros`, `select` and `stages` are the compiled mapping, `typed` the columns it adds; `exact` rewrites a payload so
     that no number loses digits and no key stands twice; `same` compares two payloads; `drifting` are the fields that do
-    not count as a change; `details` the sub-requests owed for each new version.
+    not count as a change; `details` the sub-requests owed for each new version; `decided` whether people have their say
+    in how a stage is read (stages.csv), or the CRM alone.
     """
 
     connection: str
@@ -42,11 +45,19 @@ class Reading:
     drifting: tuple[str, ...] = ()
     details: tuple[str, ...] = ()
     typed: tuple[Column, ...] = ()
+    decided: bool = True
 
     @property
     def read(self) -> tuple[Column, ...]:
-        """The columns that are read from a record: the canonical ones, and those of the mapping's own."""
-        return (*MAPPED, *self.typed)
+        """What is read from a record: the canonical columns, the lists of its children, the mapping's own columns."""
+        return (*MAPPED, *NESTED, *self.typed)
+
+    @property
+    def rules(self) -> staged.Rules | None:
+        """How stages are read; None where the mapping reads none."""
+        for resource, sql in self.stages.items():
+            return staged.Rules(connection=self.connection, resource=resource, sql=sql, values=self.values)
+        return None
 
     @property
     def kept(self) -> tuple[Column, ...]:
@@ -66,11 +77,15 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Payloads:
-    """Where the payloads of `changed` are: a relation, the key they share, and whether to look for long numbers."""
+    """Where the payloads of `changed` are: a relation, the key they share, and whether to look for long numbers.
+
+    `settled`: whoever gives them has seen to all that DuckDB would read wrong in them.
+    """
 
     relation: str = "changed"
     key: str = "source_id"
     exact: bool = True
+    settled: bool = False
 
 
 def become_versions(
@@ -113,7 +128,8 @@ def read(db: Database, reading: Reading, payloads: Payloads, details: str = "") 
 
     `details` is a query (detail, source_id, payload) for what the sub-requests answered; the newest, by default.
     """
-    _make_readable(db, reading, payloads)
+    if not payloads.settled:
+        readable.payloads(db, reading.exact, payloads.relation, exact=payloads.exact)
     sources = (
         "changed" if payloads.relation == "changed" else f"changed JOIN {payloads.relation} p USING ({payloads.key})"
     )
@@ -121,91 +137,83 @@ def read(db: Database, reading: Reading, payloads: Payloads, details: str = "") 
     db.define(reading.macros)
     connection = literal(reading.connection)
     details = details or f"SELECT detail, source_id, payload FROM store.details WHERE connection = {connection}"
+    if reading.mapped_details:
+        readable.details(db, reading.exact, details, reading.mapped_details)
     columns, joins = "", ""
     for name in reading.mapped_details:
         alias = quoted(f"detail_{name}")
         columns += f", {alias}.payload AS {alias}"
-        joins += f" LEFT JOIN (SELECT * FROM ({details}) WHERE detail = {literal(name)}) {alias}"
+        joins += f" LEFT JOIN (SELECT * FROM told_details WHERE detail = {literal(name)}) {alias}"
         joins += f" ON {alias}.source_id = changed.source_id"
+    if reading.rules and reading.rules.resource == staged.OPPORTUNITY:
+        seen = f"SELECT changed.seq, {payload} AS payload FROM {sources} WHERE changed.seq = changed.payload_seq"
+        staged.take_seen(db, reading.rules, seen)
     db.run(f"CREATE OR REPLACE TEMP VIEW source AS SELECT changed.source_id, {payload}{columns} FROM {sources}{joins}")
-    keep_stages(db, reading, "opportunity")
     db.run(f"CREATE OR REPLACE TEMP TABLE fresh AS {reading.select}", _used(reading.select, reading))
+    if reading.decided:
+        decisions.override(db, reading.connection)
     rows, answers = db.one("SELECT count(*) FROM changed"), db.one("SELECT count(*) FROM fresh")
     if rows != answers:
         raise AssertionError(f"the mapping of {reading.connection} made {answers} rows of {rows}")
 
 
-def _make_readable(db: Database, reading: Reading, payloads: Payloads) -> None:
-    """Help DuckDB's JSON reader where it would be wrong, in what is read only: raw stays as it was sent.
-
-    It rounds long numbers, and takes the first of a key that stands twice, where everybody else takes the last.
-    """
-    twice = [shape for (shape,) in db.run(_TWICE.format(relation=payloads.relation))]
-    suspects = [f"{_SHAPE} IN (SELECT unnest($twice::VARCHAR[]))"] if twice else []
-    if payloads.exact:
-        suspects.append(f"regexp_matches(payload, '{LONG_NUMBER}')")
-    if not suspects:
-        return
-    found = f"SELECT rowid, payload FROM {payloads.relation} WHERE {' OR '.join(suspects)}"
-    for key, payload in db.run(found, {"twice": twice} if twice else None):
-        exact = reading.exact(payload.encode()).decode()
-        if exact != payload:
-            db.run(f"UPDATE {payloads.relation} SET payload = ? WHERE rowid = ?", [exact, key])
-
-
-# One look at the keys of each record costs 3 us; whether one stands twice is then asked once for each set of keys.
-_SHAPE = "CASE WHEN json_valid(payload) THEN json_keys(payload)::VARCHAR END"
-_TWICE = (
-    f"SELECT shape FROM (SELECT {_SHAPE} AS shape, any_value(payload) AS example FROM {{relation}} GROUP BY shape) "
-    "WHERE shape IS NOT NULL AND len(json_keys(example)) > len(list_distinct(json_keys(example)))"
-)
-
-
 def compose(reading: Reading) -> str:
-    """The SELECT that makes full rows of `changed`, what it reads as (`fresh`), and the version before.
+    """The SELECT that makes full rows of `changed`, what it reads as (`fresh`), and the version before (`before`)."""
+    columns = ", ".join(composed(reading).values())
+    return f"SELECT {columns} FROM changed x JOIN fresh f USING (source_id) LEFT JOIN before b USING (source_id)"
+
+
+def composed(reading: Reading) -> dict[str, str]:
+    """How each column that is kept comes to be: SQL over x (`changed`), f (`fresh`) and b (`before`), in their order.
 
     valid_from is the CRM's updated_at, moved up to just after the previous version's and down to the time of
     fetching; the time of fetching where the CRM gives none or the change did not move it. closed_on is the CRM's own
     day, else the day we saw the deal close, else, closed when first seen, the day of its updated_at.
     """
-    mapped = ", ".join(f"f.{quoted(column.name)}" for column in MAPPED)
     differences = _differences(reading)
-    typed = "".join(f", f.{quoted(column.name)}" for column in reading.typed)
     was_closed = f"b.status IN {CLOSED}"
     wanted = (
         "CASE WHEN x.kind <> 'record' THEN x.deleted_at "
         "WHEN f.updated_at IS NOT DISTINCT FROM b.updated_at THEN NULL ELSE f.updated_at END"
     )
-    return f"""
-    SELECT $connection, $connector, x.source_id, {mapped},
-           x.kind <> 'record', x.deleted_at, CASE WHEN x.kind <> 'record' THEN x.kind END,
-           CASE WHEN f.status = 'open' THEN NULL
+    known = {
+        "connection": "$connection",
+        "connector": "$connector",
+        "source_id": "x.source_id",
+        "is_deleted": "x.kind <> 'record'",
+        "deleted_at": "x.deleted_at",
+        "deleted_evidence": "CASE WHEN x.kind <> 'record' THEN x.kind END",
+        "closed_on": f"""CASE WHEN f.status = 'open' THEN NULL
                 WHEN f.closed_day IS NOT NULL THEN f.closed_day
                 WHEN f.status IS NULL THEN NULL
                 WHEN {was_closed} THEN b.closed_on
                 WHEN b.source_id IS NOT NULL THEN (x.fetched_at AT TIME ZONE $timezone)::DATE
-                ELSE (f.updated_at AT TIME ZONE $timezone)::DATE END,
-           CASE WHEN f.status = 'open' THEN NULL
+                ELSE (f.updated_at AT TIME ZONE $timezone)::DATE END""",
+        "closed_on_evidence": f"""CASE WHEN f.status = 'open' THEN NULL
                 WHEN f.closed_day IS NOT NULL THEN 'crm'
                 WHEN f.status IS NULL THEN NULL
                 WHEN {was_closed} THEN b.closed_on_evidence
                 WHEN b.source_id IS NOT NULL THEN 'observed'
-                WHEN f.updated_at IS NOT NULL THEN 'first_seen' END,
-           coalesce(b.first_seen_at, x.fetched_at),
-           CASE WHEN x.completes THEN b.last_changed_at ELSE x.fetched_at END,
-           $version, x.payload_hash,
-           CASE WHEN x.completes THEN b.valid_from
+                WHEN f.updated_at IS NOT NULL THEN 'first_seen' END""",
+        "first_seen_at": "coalesce(b.first_seen_at, x.fetched_at)",
+        "last_changed_at": "CASE WHEN x.completes THEN b.last_changed_at ELSE x.fetched_at END",
+        "mapping_version": "$version",
+        "payload_hash": "x.payload_hash",
+        "valid_from": f"""CASE WHEN x.completes THEN b.valid_from
                 ELSE greatest(least(coalesce({wanted}, x.fetched_at), x.fetched_at),
-                              b.valid_from + INTERVAL 1 MICROSECOND) END,
-           CASE WHEN x.completes THEN b.recorded_at ELSE x.fetched_at END,
-           coalesce(b.version, 0) + CASE WHEN x.completes THEN 0 ELSE 1 END,
-           CASE WHEN b.source_id IS NULL OR (x.completes AND b.version = 1) THEN []::VARCHAR[]
-                WHEN x.completes THEN list_distinct(list_concat(b.changed_fields, {differences}))
-                ELSE {differences} END,
-           CASE WHEN x.completes THEN b.change_origin WHEN x.kind <> 'record' THEN 'deletion' ELSE x.origin END,
-           x.weight,
-           CASE WHEN x.completes THEN b.seq ELSE x.seq END, x.payload_seq{typed}
-    FROM changed x JOIN fresh f USING (source_id) LEFT JOIN before b USING (source_id)"""
+                              b.valid_from + INTERVAL 1 MICROSECOND) END""",
+        "recorded_at": "CASE WHEN x.completes THEN b.recorded_at ELSE x.fetched_at END",
+        "version": "coalesce(b.version, 0) + CASE WHEN x.completes THEN 0 ELSE 1 END",
+        "changed_fields": f"""CASE WHEN b.source_id IS NULL OR (x.completes AND b.version = 1) THEN []::VARCHAR[]
+                WHEN x.completes THEN {_in_order(reading, f"list_concat(b.changed_fields, {differences})")}
+                ELSE {differences} END""",
+        "change_origin": "CASE WHEN x.completes THEN b.change_origin WHEN x.kind <> 'record' THEN 'deletion' "
+        "ELSE x.origin END",
+        "weight": "x.weight",
+        "seq": "CASE WHEN x.completes THEN b.seq ELSE x.seq END",
+        "payload_seq": "x.payload_seq",
+    }
+    return {column.name: known.get(column.name, f"f.{quoted(column.name)}") for column in reading.kept}
 
 
 def composing(reading: Reading) -> dict[str, str | None]:
@@ -234,25 +242,19 @@ def _differences(reading: Reading) -> str:
     return f"list_filter([{', '.join(cases)}], lambda name: name IS NOT NULL)"
 
 
+def _in_order(reading: Reading, names: str) -> str:
+    """SQL: names of columns in the order of the table, each once: the same however they came together."""
+    every = "[" + ", ".join(literal(name) for name in (*(column.name for column in reading.read), "is_deleted")) + "]"
+    places = f"list_sort(list_distinct(list_transform({names}, lambda name: list_position({every}, name))))"
+    return f"list_transform({places}, lambda place: {every}[place])"
+
+
 def _drop_undifferent(db: Database, reading: Reading) -> None:
     differs = " OR ".join(f"f.{quoted(c.name)} IS DISTINCT FROM b.{quoted(c.name)}" for c in reading.read)
     db.run(
         "DELETE FROM changed WHERE source_id NOT IN "
         f"(SELECT f.source_id FROM fresh f JOIN before b USING (source_id) WHERE {differs})"
     )
-
-
-def keep_stages(db: Database, reading: Reading, resource: str) -> None:
-    """Take over the stages a reference list, or the deals themselves, name; a stage once seen is never removed."""
-    sql = reading.stages.get(resource)
-    if sql is None:
-        return
-    db.define(reading.macros)
-    db.run(f"CREATE OR REPLACE TEMP TABLE told AS SELECT DISTINCT * FROM ({sql})", _used(sql, reading))
-    same = "s.connection = $connection AND s.stage_id = t.stage_id AND s.pipeline_id IS NOT DISTINCT FROM t.pipeline_id"
-    values = {"connection": reading.connection}
-    db.run(f"DELETE FROM stages s WHERE EXISTS (SELECT 1 FROM told t WHERE {same})", values)
-    db.run("INSERT INTO stages BY NAME SELECT * FROM told")
 
 
 def _keep_problems(db: Database, reading: Reading, run_id: str) -> None:
