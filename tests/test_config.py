@@ -148,7 +148,8 @@ connections:
 
 def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path) -> None:
     """A list, or a bare word, is no configuration."""
-    expected = "needs keys of its own, indented below it: warehouse, state, timezone, reporting, publish, daemon, connections"
+    known = "warehouse, state, timezone, reporting, publish, daemon, connections"
+    expected = f"needs keys of its own, indented below it: {known}"
     assert [f"1:1: (file): {expected}"] == faults(tmp_path, "- a\n- b\n")
     assert ["1:14: connections: needs keys of its own, indented below it"] == faults(tmp_path, "connections: 3\n")
 

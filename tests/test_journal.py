@@ -140,8 +140,8 @@ def versions(desk: Desk, source_id: str) -> list[tuple[Any, ...]]:
 def counts(desk: Desk) -> list[tuple[Any, ...]]:
     """Rows of each kind; not of Tactile's timeline, whose entries repeat the deal's name."""
     return desk.work(
-        "SELECT (SELECT count(*) FROM store.raw WHERE resource <> 'timeline'), (SELECT count(*) FROM opportunity_history), "
-        "(SELECT count(*) FROM pushes)"
+        "SELECT (SELECT count(*) FROM store.raw WHERE resource <> 'timeline'), "
+        "(SELECT count(*) FROM opportunity_history), (SELECT count(*) FROM pushes)"
     )
 
 

@@ -6,7 +6,16 @@ from pathlib import Path
 import pytest
 
 from onepipe.errors import ConfigError
-from onepipe.mapping import CHILD_KEYS, EXAMPLE_KEYS, FIELD_KEYS, MAPPING_KEYS, STAGES_KEYS, TYPES, load_mapping, parse_source
+from onepipe.mapping import (
+    CHILD_KEYS,
+    EXAMPLE_KEYS,
+    FIELD_KEYS,
+    MAPPING_KEYS,
+    STAGES_KEYS,
+    TYPES,
+    load_mapping,
+    parse_source,
+)
 from onepipe.model import MAPPED
 from onepipe.transform import TRANSFORMS
 

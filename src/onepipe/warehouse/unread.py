@@ -86,18 +86,13 @@ def read_again(db: Database, reading: Reading) -> Outcome:
 
     Within a transaction of the caller's; where all comes out as it was, nothing was put in place.
     """
-    reread(db, reading)
     own = {"connection": reading.connection}
     db.run(
         "CREATE OR REPLACE TEMP TABLE had AS "
         f"{_MET} FROM problems WHERE connection = $connection AND source_id IS NOT NULL",
         own,
     )
-    others = "source_id NOT IN (SELECT source_id FROM had)"
-    names = ", ".join(f'"{name}"' for name in db.names("SELECT * FROM rebuilt"))
-    db.run(f"DELETE FROM unread WHERE {others}")
-    db.run(f"DELETE FROM rebuilt WHERE {others}")
-    db.run(f"INSERT INTO rebuilt ({names}) SELECT {names} FROM versions WHERE {others}")
+    reread(db, reading, only="SELECT source_id FROM had")
     mended = int(db.one(f"SELECT count(*) FROM (FROM had EXCEPT {_MET} FROM unread)"))
     lost = int(db.one(f"SELECT count(*) FROM ({_MET} FROM unread EXCEPT FROM had)"))
     if mended or lost or comparison.changes(db):
