@@ -5,7 +5,6 @@ a folder of that name is always a whole export, and one that was interrupted has
 """
 
 import ctypes
-import glob
 import hashlib
 import json
 import os
@@ -24,6 +23,7 @@ from onepipe.warehouse import catalog, extract
 from onepipe.warehouse.catalog import Table
 from onepipe.warehouse.database import Database
 from onepipe.warehouse.extract import Form, Writer
+from onepipe.warehouse.files import part_of, sweep
 from onepipe.warehouse.work import published
 from onepipe.yamlmarks import did_you_mean
 
@@ -52,8 +52,8 @@ def export(warehouse: Path, folder: Path, wanted: Wanted, now: datetime) -> Mani
     """
     folder = folder.resolve()
     _refuse_others(folder)
-    _sweep(folder)
-    part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+    sweep(folder)
+    part = part_of(folder)
     try:
         with published(warehouse, fenced=False) as db:
             tables, after = _chosen(db, wanted.tables), _since(db, wanted.changed_since)
@@ -97,18 +97,6 @@ def _named(manifest: Path) -> set[str]:
         return {MANIFEST, *(one["file"] for one in told["files"])} if told["product"] == PRODUCT else set()
     except (OSError, ValueError, KeyError, TypeError):
         return set()
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what killed exports into this folder have left beside it."""
-    for path in folder.parent.glob(f".{glob.escape(folder.name)}.*.part"):
-        pid = path.name.split(".")[-2]
-        if pid.isdigit() and int(pid) != os.getpid():
-            with suppress(PermissionError):  # somebody else's, and at work
-                try:
-                    os.kill(int(pid), 0)
-                except ProcessLookupError:
-                    shutil.rmtree(path, ignore_errors=True)
 
 
 def _chosen(db: Database, names: Sequence[str]) -> list[Table]:

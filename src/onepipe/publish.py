@@ -22,7 +22,7 @@ from onepipe.config import WHOLE
 from onepipe.errors import ConfigError, DiskTrouble
 from onepipe.spool import sync_folder
 from onepipe.warehouse import sharing, snapshot
-from onepipe.warehouse.files import copied
+from onepipe.warehouse.files import copied, part_of, sweep
 from onepipe.warehouse.snapshot import Marker
 from onepipe.warehouse.work import Warehouse
 
@@ -37,9 +37,11 @@ def publish(warehouse: Warehouse, target: Path, views: Path, say: Say) -> bool:
     """
     guard(warehouse, target)
     there, whole = _marker_of(target), warehouse.path.with_name(WHOLE)
-    part, copy = (path.with_name(f".{path.name}.{os.getpid()}.part") for path in (target, whole))
+    part, copy = part_of(target), part_of(whole)
     with _translated(target, part, copy):
         with warehouse.lock():
+            sweep(target)
+            sweep(whole)
             with warehouse.opened() as db:
                 ours = replace(snapshot.current(db), left_out=", ".join(warehouse.left_out) or None)
                 if there == ours and whole.is_file() == bool(warehouse.left_out):

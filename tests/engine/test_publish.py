@@ -61,6 +61,21 @@ def test_a_wal_left_by_a_killed_writer_does_not_break_the_next_snapshot(shop: Sh
     assert [(61,)] == shop.sql("SELECT count(*) FROM opportunities")
 
 
+def test_what_killed_publishes_left_is_removed(shop: Shop) -> None:
+    """A part of a copy holds as much as the whole, beside a file that others may read; one that is being made stays."""
+    shop.sync()
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    folders = (shop.warehouse, shop.folder / ".onepipe" / "whole.duckdb")
+    left = [path.with_name(f".{path.name}.{dead.pid}.part{end}") for path in folders for end in ("", ".wal")]
+    alive = shop.warehouse.with_name(f".{shop.warehouse.name}.1.part")
+    for path in (*left, alive):
+        path.write_bytes(b"everything")
+    shop.sandbox["administrate"].insert(name="One more")
+    assert shop.sync().published is None
+    assert [alive] == [path for path in (*left, alive) if path.exists()]
+
+
 def test_a_writer_that_holds_the_snapshot_does_not_stop_a_sync(shop: Shop) -> None:
     """Somebody with the published file open for writing neither blocks a run nor the next snapshot."""
     shop.sync()

@@ -15,6 +15,7 @@ import pytest
 import onepipe.reports.compared as compared
 import onepipe.reports.difference as difference
 import onepipe.warehouse.frozen as frozen
+import onepipe.warehouse.layout as layout
 from onepipe.errors import UsageError
 from onepipe.reports.compared import Difference
 from onepipe.reports.reasons import REASONS
@@ -188,6 +189,22 @@ def test_another_mapping_is_told_with_both_versions(tmp_path: Path) -> None:
         assert {"mapping": Decimal(-20)} == reasons(db)
         (one,) = told(db)["deals"]
     assert ["read by another mapping now (m2 instead of m1)"] == one["why"]
+
+
+def test_a_column_of_another_type_is_another_reading(tmp_path: Path) -> None:
+    """A mapping may be applied that reads a column of its own as text from now on, where it was a number."""
+    world = small()
+    deal(world, "1")
+    with kept(world, tmp_path) as db:
+        db.run("ALTER TABLE frozen.board ADD COLUMN x_arr DECIMAL(18,4) DEFAULT 1.5")
+        for table in ("current", "closed"):
+            db.run(f"ALTER TABLE store.{table} ADD COLUMN x_arr VARCHAR DEFAULT 'low'")
+        db.run("UPDATE store.current SET mapping_version = 'm2'")
+        layout.create_records(db)
+        layout.create_views(db)
+        (one,) = told(db)["deals"]
+    assert [{"field": "x_arr", "before": "1.5000", "now": "low"}] == one["changes"]
+    assert ["mapping"] == one["reasons"]
 
 
 def test_stages_csv_deciding_otherwise_is_told(tmp_path: Path) -> None:

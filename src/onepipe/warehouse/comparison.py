@@ -65,13 +65,10 @@ class Sample:
 def changes(db: Database) -> list[Change]:
     """Every column that would hold something else in any row, in the order of the table."""
     columns = _columns(db)
-    parts = [part for column in columns for part in _counted(column)]
-    row = db.run(f"SELECT {', '.join(parts)} FROM versions v JOIN rebuilt r USING (source_id, version)")[0]
-    found = []
-    for place, column in enumerate(columns):
-        pairs = list(zip(*[iter(row[place * 8 : place * 8 + 8])] * 2, strict=True))
-        found.append(Change(column.name, column.type, *pairs))
-    return [one for one in found if any(one.changed)]
+    changed = _counts(db, [_differs(column) for column in columns])
+    found = [(column, counts) for column, counts in zip(columns, changed, strict=True) if any(counts)]
+    told = iter(_counts(db, [condition for column, _ in found for condition in _told(column)]))
+    return [Change(column.name, column.type, counts, next(told), next(told), next(told)) for column, counts in found]
 
 
 def samples(db: Database, change: Change) -> list[Sample]:
@@ -146,16 +143,27 @@ def _columns(db: Database) -> tuple[Column, ...]:
     return (*MAPPED, *NESTED, *typed(db), *follows)
 
 
-def _counted(column: Column) -> list[str]:
-    """SQL: changed, emptied, filled and values, each of current rows and of history."""
+def _counts(db: Database, conditions: Sequence[str]) -> list[tuple[int, int]]:
+    """Of how many current rows, and of how much history, each condition holds."""
+    if not conditions:
+        return []
+    counted = ", ".join(f"count(*) FILTER ({condition})" for condition in conditions)
+    rows = db.run(
+        f"SELECT r.valid_to IS NULL, {counted} FROM versions v JOIN rebuilt r USING (source_id, version) GROUP BY ALL"
+    )
+    nothing = (0,) * len(conditions)
+    found = {current: counts for current, *counts in rows}
+    return list(zip(found.get(True, nothing), found.get(False, nothing), strict=True))
+
+
+def _differs(column: Column) -> str:
+    return f"v.{quoted(column.name)} IS DISTINCT FROM r.{quoted(column.name)}"
+
+
+def _told(column: Column) -> tuple[str, str, str]:
+    """SQL: whether a value gets lost, whether one appears, and whether there was one."""
     before, after = (f"{side}.{quoted(column.name)}" for side in "vr")
-    lost, new = _lost(before, after, column), _lost(after, before, column)
-    conditions = (f"{before} IS DISTINCT FROM {after}", lost, new, _holds(before, column.type))
-    return [
-        f"count(*) FILTER (r.valid_to IS {kind} AND {condition})"
-        for condition in conditions
-        for kind in ("NULL", "NOT NULL")
-    ]
+    return _lost(before, after, column), _lost(after, before, column), _holds(before, column.type)
 
 
 def _lost(before: str, after: str, column: Column) -> str:

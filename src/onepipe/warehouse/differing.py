@@ -68,8 +68,12 @@ def _compared(db: Database, table: str) -> list[str]:
 
 
 def _differing(table: str, names: Sequence[str]) -> str:
-    """SQL: each deal that is not as it was frozen: its versions then and now, and the fields that differ, as text."""
-    other = " OR ".join(f"k.{quoted(one)} IS DISTINCT FROM n.{quoted(one)}" for one in names)
+    """SQL: each deal that is not as it was frozen: its versions then and now, and the fields that differ, as text.
+
+    A column of a mapping's own (x_NAME) may be of another type by now, and is compared as text, too.
+    """
+    as_ = {one: "::VARCHAR" if one.startswith("x_") else "" for one in names}
+    other = " OR ".join(f"k.{quoted(one)}{as_[one]} IS DISTINCT FROM n.{quoted(one)}{as_[one]}" for one in names)
     texts = ", ".join(
         f"{{'field': {literal(one)}, 'before': k.{quoted(one)}::VARCHAR, 'now': n.{quoted(one)}::VARCHAR}}"
         for one in names

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from onepipe.warehouse.database import Database
 
 Exact = Callable[[bytes], bytes]  # a payload rewritten so that no number loses digits and no key stands twice
-LONG_NUMBER = "[0-9.]{17}"  # may hold more digits than a double carries, through which the JSON reader passes
+# A number, not a text of digits, that may hold more of them than a double carries: the JSON reader passes through one.
+LONG_NUMBER = r"(^|[:,\[\s-])[0-9.]{17}"
 
 # One look at the keys of each record costs 3 us; whether one stands twice is then asked once for each set of keys.
 _SHAPE = "CASE WHEN json_valid(payload) THEN json_keys(payload)::VARCHAR END"

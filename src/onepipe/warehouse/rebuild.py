@@ -10,6 +10,7 @@ version; theirs is read with what was known when it began.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace as with_other
 
 import onepipe.warehouse.readable as readable
@@ -21,8 +22,11 @@ from onepipe.warehouse.schema import KEPT, literal, quoted
 from onepipe.warehouse.versions import Payloads, Reading, composed, composing, read
 
 FOREVER = 2**62
-_LISTS = ("changed_fields",)  # made last, of whole rows; nothing follows from it
-_OWN = tuple(column.name for column in KEPT if column not in (*KEY, *MAPPED, *NESTED) and column.name not in _LISTS)
+IN_PLACE = 10  # columns; where more differ, new rows are cheaper (measured)
+_SIDES = "versions v JOIN rebuilt r USING (source_id, version)"
+_OWN = tuple(
+    column.name for column in KEPT if column not in (*KEY, *MAPPED, *NESTED) and column.name != "changed_fields"
+)
 _BEFORE = ("status", "updated_at")  # what else `composed` asks of the version before
 
 
@@ -44,28 +48,70 @@ def reread(db: Database, reading: Reading, only: str = "") -> int:
     _note(db, reading, only)
     _hear(db, with_other(reading, stages={}))
     _make(db, reading)
+    _date(db)
     _lay_out(db, reading)
     return int(db.one("SELECT count(*) FROM reads"))
 
 
 def replace(db: Database, reading: Reading) -> None:
-    """Put what `reread` found in the place of what was read again: rows, history and problems."""
-    names = ", ".join(quoted(column.name) for column in (*KEPT, *typed(db)))
+    """Put what `reread` found in the place of what was read again: rows, history and problems.
+
+    Changed in place where a few columns differ: most edits of a mapping do no more, and the rest of each row need not
+    be compressed again. DuckDB changes no lists in place; rows whose lists differ are put in anew.
+    """
+    _list(db, reading)
+    columns = (*KEPT, *typed(db))
+    lists = [column.name for column in columns if column.type.endswith("[]")]
+    different = _different(db, [column.name for column in columns if column.name not in lists])
+    few = len(different) <= IN_PLACE
     db.run(
-        f"""CREATE OR REPLACE TEMP TABLE listed AS SELECT x.source_id AS read, {composed(reading)["changed_fields"]}
+        f"CREATE OR REPLACE TEMP TABLE anew AS SELECT r.read, source_id, version FROM {_SIDES} "
+        f"WHERE {_differ('v', lists) if few else 'true'}"
+    )
+    own = {"connection": reading.connection}
+    names = ", ".join(quoted(column.name) for column in columns)
+    for table, more, ends in (("current", "", "NULL"), ("closed", ", valid_to", "NOT NULL")):
+        rows = f"FROM rebuilt WHERE valid_to IS {ends} AND read"
+        changing = [name for name in different if more or name != "valid_to"]
+        if few and changing:
+            db.run(
+                f"UPDATE store.{table} o SET {', '.join(f'{name} = r.{name}' for name in map(quoted, changing))} "
+                f"FROM (SELECT * {rows} NOT IN (SELECT read FROM anew)) r WHERE o.connection = $connection "
+                f"AND o.source_id = r.source_id AND o.version = r.version AND ({_differ('o', changing)})",
+                own,
+            )
+        db.run(
+            f"DELETE FROM store.{table} WHERE connection = $connection AND (source_id, version) IN "
+            "(SELECT (source_id, version) FROM anew)",
+            own,
+        )
+        db.run(f"INSERT INTO store.{table} ({names}{more}) SELECT {names}{more} {rows} IN (SELECT read FROM anew)")
+    _problems(db, reading)
+
+
+def _different(db: Database, names: Sequence[str]) -> list[str]:
+    """Of these columns and valid_to those that hold something else in any row."""
+    every = [*names, "valid_to"]
+    asked = ", ".join(f"bool_or({_differ('v', [name])})" for name in every)
+    row = db.run(f"SELECT {asked} FROM {_SIDES}")[0]
+    return [name for name, differs in zip(every, row, strict=True) if differs]
+
+
+def _differ(side: str, names: Sequence[str]) -> str:
+    return " OR ".join(f"{side}.{quoted(name)} IS DISTINCT FROM r.{quoted(name)}" for name in names)
+
+
+def _list(db: Database, reading: Reading) -> None:
+    """`rebuilt` gets its changed_fields; only what is put in place needs them."""
+    db.run(
+        f"""CREATE OR REPLACE TEMP TABLE compared AS SELECT x.source_id AS read, {composed(reading)["changed_fields"]}
             AS changed_fields FROM reads x JOIN heard f USING (source_id) LEFT JOIN (
             SELECT h.* REPLACE (x.source_id AS source_id), w.kind <> 'record' AS is_deleted, w.version,
                    NULL::VARCHAR[] AS changed_fields
             FROM reads x JOIN reads w ON w.source_id = x.before JOIN heard h ON h.source_id = x.before) b
             USING (source_id)"""
     )
-    gone = "connection = $connection AND source_id IN (SELECT record FROM reads)"
-    for table in ("current", "closed"):
-        db.run(f"DELETE FROM store.{table} WHERE {gone}", {"connection": reading.connection})
-    rows = "FROM rebuilt JOIN listed USING (read) WHERE valid_to IS"
-    db.run(f"INSERT INTO store.current ({names}) SELECT {names} {rows} NULL")
-    db.run(f"INSERT INTO store.closed ({names}, valid_to) SELECT {names}, valid_to {rows} NOT NULL")
-    _problems(db, reading)
+    _lay_out(db, reading, "l.changed_fields", "JOIN compared l ON l.read = m.source_id")
 
 
 def _note(db: Database, reading: Reading, only: str) -> None:
@@ -118,6 +164,11 @@ def _hear(db: Database, reading: Reading) -> None:
             db.run("INSERT INTO every FROM fresh" if place else "CREATE OR REPLACE TEMP TABLE every AS FROM fresh")
     staged.put_away(db)
     db.run(f"CREATE OR REPLACE TEMP VIEW heard AS FROM {'every' if len(known) > 1 else 'fresh'}")
+    db.run(
+        "CREATE OR REPLACE TEMP TABLE unread AS SELECT x.record AS source_id, x.payload_hash, p.field, p.value, "
+        "p.reason FROM (SELECT source_id, unnest(problems) AS p FROM heard WHERE len(problems) > 0) h "
+        "JOIN reads x USING (source_id)"
+    )
 
 
 def _make(db: Database, reading: Reading) -> None:
@@ -137,33 +188,32 @@ def _make(db: Database, reading: Reading) -> None:
         db.run(sql, values | {"turn": turn})
 
 
-def _lay_out(db: Database, reading: Reading) -> None:
-    """`rebuilt`, the rows as they become but for their changed_fields, and `unread`."""
+def _date(db: Database) -> None:
+    """`facts`: what was made, with valid_to."""
     db.run(
         """CREATE OR REPLACE TEMP TABLE facts AS SELECT m.*, x.record, n.valid_from AS valid_to
         FROM made m JOIN reads x USING (source_id)
         LEFT JOIN (SELECT x.before AS source_id, m.valid_from FROM reads x JOIN made m USING (source_id)) n
                USING (source_id)"""
     )
+
+
+def _lay_out(db: Database, reading: Reading, changed_fields: str = "NULL", more: str = "") -> None:
+    """`rebuilt`: the rows as they become."""
     known = {name: f"m.{name}" for name in _OWN} | {
         "connection": literal(reading.connection),
         "connector": literal(reading.connector),
         "source_id": "m.record",
+        "changed_fields": changed_fields,
     }
     heard = {column.name: f"h.{quoted(column.name)}" for column in reading.read}
     columns = ", ".join(
         f"{known.get(column.name) or heard.get(column.name, 'NULL')}::{column.type} AS {quoted(column.name)}"
         for column in (*KEPT, *typed(db))
-        if column.name not in _LISTS
     )
     db.run(
-        f"CREATE OR REPLACE TEMP VIEW rebuilt AS SELECT {columns}, valid_to, source_id AS read "
-        "FROM facts m JOIN heard h USING (source_id)"
-    )
-    db.run(
-        "CREATE OR REPLACE TEMP TABLE unread AS SELECT x.record AS source_id, x.payload_hash, p.field, p.value, "
-        "p.reason FROM (SELECT source_id, unnest(problems) AS p FROM heard WHERE len(problems) > 0) h "
-        "JOIN reads x USING (source_id)"
+        f"CREATE OR REPLACE TEMP VIEW rebuilt AS SELECT {columns}, valid_to, m.source_id AS read "
+        f"FROM facts m JOIN heard h USING (source_id) {more}"
     )
 
 

@@ -163,6 +163,25 @@ def compose(reading: Reading) -> str:
     return f"SELECT {columns} FROM changed x JOIN fresh f USING (source_id) LEFT JOIN before b USING (source_id)"
 
 
+_CLOSED_ON = f"""CASE WHEN f.status = 'open' THEN NULL
+                WHEN f.closed_day IS NOT NULL THEN f.closed_day
+                WHEN f.status IS NULL THEN NULL
+                WHEN b.status IN {CLOSED} THEN b.closed_on
+                WHEN b.source_id IS NOT NULL THEN (x.fetched_at AT TIME ZONE $timezone)::DATE
+                ELSE (f.updated_at AT TIME ZONE $timezone)::DATE END"""
+_CLOSED_ON_EVIDENCE = f"""CASE WHEN f.status = 'open' THEN NULL
+                WHEN f.closed_day IS NOT NULL THEN 'crm'
+                WHEN f.status IS NULL THEN NULL
+                WHEN b.status IN {CLOSED} THEN b.closed_on_evidence
+                WHEN b.source_id IS NOT NULL THEN 'observed'
+                WHEN f.updated_at IS NOT NULL THEN 'first_seen' END"""
+_WANTED = """CASE WHEN x.kind <> 'record' THEN x.deleted_at
+                     WHEN f.updated_at IS NOT DISTINCT FROM b.updated_at THEN NULL ELSE f.updated_at END"""
+_VALID_FROM = f"""CASE WHEN x.completes THEN b.valid_from
+                ELSE greatest(least(coalesce({_WANTED}, x.fetched_at), x.fetched_at),
+                              b.valid_from + INTERVAL 1 MICROSECOND) END"""
+
+
 def composed(reading: Reading) -> dict[str, str]:
     """How each column that is kept comes to be: SQL over x (`changed`), f (`fresh`) and b (`before`), in their order.
 
@@ -171,37 +190,20 @@ def composed(reading: Reading) -> dict[str, str]:
     day, else the day we saw the deal close, else, closed when first seen, the day of its updated_at.
     """
     differences = _differences(reading)
-    was_closed = f"b.status IN {CLOSED}"
-    wanted = (
-        "CASE WHEN x.kind <> 'record' THEN x.deleted_at "
-        "WHEN f.updated_at IS NOT DISTINCT FROM b.updated_at THEN NULL ELSE f.updated_at END"
-    )
-    known = {
+    ours = {
         "connection": "$connection",
         "connector": "$connector",
         "source_id": "x.source_id",
         "is_deleted": "x.kind <> 'record'",
         "deleted_at": "x.deleted_at",
         "deleted_evidence": "CASE WHEN x.kind <> 'record' THEN x.kind END",
-        "closed_on": f"""CASE WHEN f.status = 'open' THEN NULL
-                WHEN f.closed_day IS NOT NULL THEN f.closed_day
-                WHEN f.status IS NULL THEN NULL
-                WHEN {was_closed} THEN b.closed_on
-                WHEN b.source_id IS NOT NULL THEN (x.fetched_at AT TIME ZONE $timezone)::DATE
-                ELSE (f.updated_at AT TIME ZONE $timezone)::DATE END""",
-        "closed_on_evidence": f"""CASE WHEN f.status = 'open' THEN NULL
-                WHEN f.closed_day IS NOT NULL THEN 'crm'
-                WHEN f.status IS NULL THEN NULL
-                WHEN {was_closed} THEN b.closed_on_evidence
-                WHEN b.source_id IS NOT NULL THEN 'observed'
-                WHEN f.updated_at IS NOT NULL THEN 'first_seen' END""",
+        "closed_on": _CLOSED_ON,
+        "closed_on_evidence": _CLOSED_ON_EVIDENCE,
         "first_seen_at": "coalesce(b.first_seen_at, x.fetched_at)",
         "last_changed_at": "CASE WHEN x.completes THEN b.last_changed_at ELSE x.fetched_at END",
         "mapping_version": "$version",
         "payload_hash": "x.payload_hash",
-        "valid_from": f"""CASE WHEN x.completes THEN b.valid_from
-                ELSE greatest(least(coalesce({wanted}, x.fetched_at), x.fetched_at),
-                              b.valid_from + INTERVAL 1 MICROSECOND) END""",
+        "valid_from": _VALID_FROM,
         "recorded_at": "CASE WHEN x.completes THEN b.recorded_at ELSE x.fetched_at END",
         "version": "coalesce(b.version, 0) + CASE WHEN x.completes THEN 0 ELSE 1 END",
         "changed_fields": f"""CASE WHEN b.source_id IS NULL OR (x.completes AND b.version = 1) THEN []::VARCHAR[]
@@ -213,7 +215,7 @@ def composed(reading: Reading) -> dict[str, str]:
         "seq": "CASE WHEN x.completes THEN b.seq ELSE x.seq END",
         "payload_seq": "x.payload_seq",
     }
-    return {column.name: known.get(column.name, f"f.{quoted(column.name)}") for column in reading.kept}
+    return {column.name: ours.get(column.name, f"f.{quoted(column.name)}") for column in reading.kept}
 
 
 def composing(reading: Reading) -> dict[str, str | None]:
