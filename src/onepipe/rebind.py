@@ -71,7 +71,7 @@ def rebind(project: Project, plan: Rebinding, watch: Watch, wait: float = 0.0) -
 
 
 def _move(project: Project, plan: Rebinding, lease: Lease) -> None:
-    with project.warehouse.commit("rebind") as db:
+    with project.warehouse.commit(None) as db:
         lease.check()
         books.fence(db, lease.name, lease.number)
         if plan.retired:

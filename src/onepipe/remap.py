@@ -128,9 +128,9 @@ def _apply(project: Project, connection: Connection, mapping: Mapping, force: bo
     with project.control.lease(f"connection:{connection.name}", wait=0.0) as lease:
         account = open_account(project.config, connection, mapping, lease=lease)
         if mapping.columns:
-            project.warehouse.settle("mapping")
+            project.warehouse.settle(None)
         try:
-            with project.warehouse.commit("mapping") as db:
+            with project.warehouse.commit(None) as db:
                 account.fence(db)
                 refused = tuple(typed.fit(db, account.reading, force=force))
                 if not refused:

@@ -57,7 +57,7 @@ def replay(project: Project, words: Sequence[str] = (), watch: Watch | None = No
 def _replay(project: Project, connection: Connection, kept: tuple[str, str], lease: Lease) -> unread.Outcome:
     mapping = applied_mapping(project.config, connection, kept)
     account = open_account(project.config, connection, mapping, lease=lease)
-    with project.warehouse.commit("replay") as db:
+    with project.warehouse.commit(None) as db:
         account.fence(db)
         books.note_reread(db, connection.name, utc_now())
         return unread.read_again(db, account.reading)

@@ -33,7 +33,7 @@ class Restaged:
         return f"stages.csv changed: {self.versions:,} {noun} read again" if self.versions else ""
 
 
-def bring_up(warehouse: Warehouse, account: Account, run_id: str) -> Restaged | None:
+def bring_up(warehouse: Warehouse, account: Account, run_id: str | None) -> Restaged | None:
     """Read a connection's versions again if stages.csv decides otherwise by now; the caller holds its lease.
 
     None where nothing changed. One transaction: its deals are all read by the old decisions, or all by the new.
@@ -59,7 +59,7 @@ def apply(project: Project, words: Sequence[str] = (), watch: Watch | None = Non
     project.beside.renew()
     restore(project.warehouse, project.config.warehouse, lambda text: watch.say("", text))
     guard(project.warehouse, project.config.warehouse)
-    project.warehouse.settle("stages")
+    project.warehouse.settle(None)
     with project.warehouse.look() as db:
         mappings = {name: kept for name in decisions.waiting(db) if (kept := books.mapping(db, name))}
     done = []
@@ -76,4 +76,4 @@ def _apply(project: Project, connection: Connection, kept: tuple[str, str], leas
     mapping = applied_mapping(project.config, connection, kept)
     account = open_account(project.config, connection, mapping, lease=lease)
     with account.http:
-        return bring_up(project.warehouse, account, "stages")
+        return bring_up(project.warehouse, account, None)

@@ -12,6 +12,7 @@ import pytest
 from lxml import html
 
 from onepipe.sandbox import Sandbox
+from onepipe.warehouse.files import part_of
 from tests.cli.conftest import ROWS
 from tests.cli.place import Place, Told, connection, write
 
@@ -64,7 +65,9 @@ def test_json_tells_the_numbers_of_the_views(synced: Place) -> None:
     told = synced.run("report", "pipeline", "--json").json
     (table,) = [one for one in told["tables"] if one["table"] == "totals"]
     found = {row["currency"]: (row["deals"], row["amount"]) for row in table["rows"]}
-    columns = "coalesce(currency, 'no currency') AS c, sum(deals) AS d, sum(amount)::VARCHAR AS a"
+    columns = (
+        "coalesce(currency, 'no currency (' || connection || ')') AS c, sum(deals) AS d, sum(amount)::VARCHAR AS a"
+    )
     query = f"SELECT {columns} FROM pipeline_by_stage WHERE deals > 0 GROUP BY ALL"
     assert {row["c"]: (row["d"], row["a"]) for row in ask(synced, query)} == found
     assert (["administrate", "capsule"], []) == (told["connections"], told["stale"])
@@ -192,6 +195,54 @@ def test_a_name_in_use_is_refused(frozen: Desk, words: tuple[str, ...]) -> None:
     assert (2, True) == (told.code, "nothing was frozen" in told.err)
     assert before == ask(place, "SELECT generation FROM about")
     assert 1 == len(place.run("freeze", "--list", "--json").json["frozen"])
+
+
+def test_what_cannot_be_published_is_kept_and_said_so(frozen: Desk) -> None:
+    """A full disk loses nothing: freezing it again publishes it, and so does the next run; the same of dropping."""
+    place, _ = frozen
+    part = part_of(place.folder / "warehouse.duckdb")
+    part.symlink_to("nowhere/at all")  # what is copied there fails, and takes the link away
+    told = place.run("freeze", "late", "--note", "once")
+    assert (1, True, True) == (
+        told.code,
+        "is kept as late" in (said := " ".join(told.err.split())),
+        "next run publishes" in said,
+    ), said
+    assert ["board"] == [one["name"] for one in place.run("freeze", "--list", "--json").json["frozen"]]
+    assert "once" == place.run("freeze", "late", "--json").json["note"]
+    assert ["board", "late"] == [one["name"] for one in place.run("freeze", "--list", "--json").json["frozen"]]
+    assert 2 == place.run("freeze", "late").code
+    part.symlink_to("nowhere/at all")
+    told = place.run("freeze", "--drop", "late", "--yes")
+    assert (1, True) == (told.code, "late is removed, and" in (said := " ".join(told.err.split()))), said
+    assert 0 == place.run("sync").code
+    assert ["board"] == [one["name"] for one in place.run("freeze", "--list", "--json").json["frozen"]]
+
+
+def test_what_asks_no_crm_is_no_run(frozen: Desk) -> None:
+    """The newest run stays what it was, whatever is read again, frozen or put in order."""
+    place, crms = frozen
+    crms["capsule"].update(43, value="1.23456")
+    assert 0 == place.run("sync").code
+    before = ask(place, "SELECT run_id, generation FROM about")[0]
+    stage = ask(place, "SELECT stage FROM open_deals ORDER BY source_id LIMIT 1")[0]["stage"]
+    (place.folder / "stages.csv").write_text(
+        f"connection,pipeline,stage,stage_group,status,weight\ncapsule,,{stage},,lost,\n"
+    )
+    assert 0 == place.run("stages", "--apply").code
+    mapping = place.folder / "mappings" / "capsule.yaml"
+    mapping.parent.mkdir()
+    shipped = Path(__file__).parent.parent.parent / "mappings" / "capsule.yaml"
+    mapping.write_text(shipped.read_text() + "\n# read once more\n")
+    place.run("mapping", "apply", "--yes", "--force")
+    place.run("problems", "--replay")
+    freeze(place, "later")
+    after = ask(place, "SELECT run_id, generation FROM about")[0]
+    assert (before["run_id"], True) == (after["run_id"], after["generation"] >= before["generation"] + 2)
+    assert [before["run_id"]] == [
+        row["r"] for row in ask(place, "SELECT DISTINCT run_id AS r FROM sync_runs ORDER BY 1 DESC LIMIT 1")
+    ]
+    assert before["run_id"] == place.run("freeze", "--list", "--json").json["frozen"][-1]["run_id"]
 
 
 @pytest.mark.parametrize("words", [(), ("board", "--list"), ("--list", "--drop", "board"), ("--list", "--note", "x")])

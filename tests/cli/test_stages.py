@@ -345,3 +345,11 @@ def test_writing_back_reads_what_the_crm_says(tmp_path: Path) -> None:
             place, "SELECT name, status, version FROM opportunity_history WHERE source_id = '43' AND valid_to IS NULL"
         )
         assert {"name": "Renamed", "status": "won", "version": 2} == one
+
+
+def test_a_limit_holds_whatever_is_asked_for(synced: Place) -> None:
+    """Where nothing is decided of stages and owners, deals of one connection, stage or owner are limited all the same."""
+    for view in ("deals", "open_deals", "owners"):
+        for condition in ("connection = 'capsule'", "connection = 'capsule' AND owner_id = 'a.user'"):
+            told = synced.run("sql", f"FROM {view} WHERE {condition} LIMIT 1", "--json")
+            assert 1 == len(told.json), (view, condition)

@@ -267,6 +267,90 @@ def test_another_rate_is_told_in_the_reporting_currency(tmp_path: Path) -> None:
     assert [("rate", Decimal(10))] == [(one["reason"], Decimal(one["amount"])) for one in told_["reasons"]]
 
 
+def test_rates_by_themselves_are_told_in_the_answer(tmp_path: Path) -> None:
+    """The sums of amounts are what they were, and the one in the reporting currency is not."""
+    world = small()
+    deal(world, "1", currency="EUR")
+    with stored(small(), tmp_path) as db:
+        landed(db, world)
+        db.run("UPDATE store.reporting SET currency = 'GBP'")
+        db.run("INSERT INTO store.day_rates VALUES (?, 'EUR', 0.5)", [str(DAY)])
+        with db.transaction():
+            frozen.keep(db, "board", DAY, None, AT)
+        db.run("UPDATE store.day_rates SET rate = 0.6")
+        answer = told(db)["first"].splitlines()
+    assert [
+        "The sums of amounts of 2026-01-31, each in its own currency, are as they were frozen.",
+        "In the reporting currency, GBP: 50.00 was frozen; 2026-01-31 is 60.00 by what is known now "
+        "(rates.csv has another rate for that day: +10.00).",
+    ] == answer
+
+
+def test_a_weighted_sum_that_moved_is_told_in_the_answer(tmp_path: Path) -> None:
+    """By itself, where no amount did; and beside the amounts, where they did as well."""
+    world = small()
+    deal(world, "1")
+    with kept(world, tmp_path) as db:
+        db.run("INSERT INTO store.stage_decisions VALUES ('acme', NULL, 'First', NULL, NULL, 0.8)")
+        answer = told(db)["first"].splitlines()
+        later(world, "1", amount=70)
+        landed(db, world)
+        both = told(db)["first"].splitlines()
+    assert [
+        "The sums of amounts of 2026-01-31, each in its own currency, are as they were frozen; "
+        "1 deal differs in what adds nothing to them.",
+        "GBP, weighted: 50.00 was frozen; 2026-01-31 is 80.00 by what is known now "
+        "(stages.csv decides otherwise: +30.00).",
+    ] == answer
+    assert ["GBP: 100.00 was frozen", "GBP, weighted: 50.00 was frozen"] == [line.partition(";")[0] for line in both]
+
+
+def test_amounts_of_unknown_currencies_are_told_by_connection(tmp_path: Path) -> None:
+    """Two CRMs that tell no currency need not mean the same one; their amounts are never added up."""
+    world = small()
+    deal(world, "1", currency=None)
+    deal(world, "2", currency=None, connection="late", amount=7)
+    with kept(world, tmp_path) as db:
+        later(world, "1", amount=90)
+        landed(db, world)
+        answer = told(db)
+    assert [("acme", None, "90.0000"), ("late", None, "7.0000")] == [
+        (one["connection"], one["currency"], one["now"]["amount"]) for one in answer["sums"]
+    ]
+    assert answer["first"].startswith("no currency (acme): 100.00 was frozen; 2026-01-31 is 90.00")
+
+
+def test_without_amounts_in_the_file_no_sum_is_told(tmp_path: Path) -> None:
+    """What is left out is not 0.00: the deals that differ in the rest are told, and JSON has no number."""
+    world = small()
+    deal(world, "1", amount=None)
+    with kept(world, tmp_path) as db:
+        db.run("UPDATE about SET left_out = 'raw, amount'")
+        later(world, "1", name="Other")
+        landed(db, world)
+        made = difference.report(found(db), standings("acme"))
+        answer = document(made)
+    assert "The published file has no amounts, so no sum of 2026-01-31 is told; 1 deal differs" in made.first
+    assert "The published file was made without raw, amount, see `publish:` in config.yaml." in made.about
+    assert ["Deal by deal"] == [section.title for section in made.sections]
+    (block,) = answer["sums"]
+    assert [None] * 4 == [block[side][key] for side in ("before", "now") for key in ("amount", "weighted")]
+
+
+def test_steps_that_were_rounded_say_so(tmp_path: Path) -> None:
+    """A change below a cent is told with every digit; sums of more digits than shown say that they have them."""
+    world = small()
+    deal(world, "1", amount=Decimal("100.0010"))
+    with kept(world, tmp_path) as db:
+        later(world, "1", amount=Decimal("100.0040"))
+        landed(db, world)
+        made = difference.report(found(db), standings("acme"))
+    (bridge,) = [one for one in made.sections if one.title.startswith("From the frozen figure")]
+    assert any("rounded to the cent" in text for text in bridge.texts)
+    (row,) = made.sections[-1].tables[0].rows
+    assert "amount: 100.0010 -> 100.0040" in row[3]
+
+
 def test_the_reporting_currency_leads_to_today_where_rates_do(tmp_path: Path) -> None:
     """Rates that moved since are a step of their own; without a rate of today there is no figure of today."""
     world = small()
@@ -284,9 +368,10 @@ def test_the_reporting_currency_leads_to_today_where_rates_do(tmp_path: Path) ->
     assert [("fx", Decimal(20))] == [(line["step"], Decimal(line["amount"])) for line in one["since"]]
 
 
-def figures(db: Database, lines: str) -> dict[str | None, Decimal]:
-    """The amounts of a pipeline's lines, by currency."""
-    return dict(db.run(f"SELECT currency, sum(amount) FROM {lines} WHERE observed AND deals > 0 GROUP BY currency"))
+def figures(db: Database, lines: str) -> dict[str, Decimal]:
+    """The amounts of a pipeline's lines, by currency, and by connection where there is none."""
+    purse = "coalesce(currency, 'no currency (' || connection || ')')"
+    return dict(db.run(f"SELECT {purse}, sum(amount) FROM {lines} WHERE observed AND deals > 0 GROUP BY 1"))
 
 
 def _happens(rng: random.Random, world: World, day: date) -> None:

@@ -132,9 +132,10 @@ def test_an_axis_of_counts_has_whole_marks() -> None:
     assert all(value == int(value) for value in axis.ticks)
 
 
-def test_money_is_told_with_every_digit_it_has() -> None:
-    """Thousands are apart, two decimals always, the third and fourth where they say something."""
-    told = {"0": "0.00", "1234567.5": "1,234,567.50", "0.1234": "0.1234", "-1000": "-1,000.00", "12.3450": "12.3450"}
+def test_money_is_told_to_the_cent() -> None:
+    """Thousands are apart, halves are rounded up; what is smaller than a cent has four decimals, and is not nothing."""
+    told = {"0": "0.00", "1234567.5": "1,234,567.50", "0.1234": "0.12", "-1000": "-1,000.00", "12.3450": "12.35"}
+    told |= {"0.0040": "0.0040", "-0.0040": "-0.0040", "-2.0050": "-2.01", "0.0100": "0.01", "-0.00001": "0.00"}
     assert told == {text: money(Decimal(text)) for text in told}
     assert ["+1.00", "-1.00", "0.00"] == [signed(Decimal(n)) for n in (1, -1, 0)]
 

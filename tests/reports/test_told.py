@@ -12,6 +12,7 @@ import onepipe.reports.beside as beside
 import onepipe.reports.forecast as forecast
 import onepipe.reports.freshness as freshness
 import onepipe.reports.pipeline as pipeline
+import onepipe.reports.velocity as velocity
 from onepipe.reports.words import Report, document
 from tests.reports.published import deal, opened, small, standings
 from tests.warehouse.figures import at, in_use, stands
@@ -19,19 +20,22 @@ from tests.warehouse.world import World, invent, stored
 
 
 def table(report: Report, name: str) -> list[dict[str, Any]]:
-    """The rows of all tables of a name, each with its table's currency."""
+    """The rows of all tables of a name, each with what its table's money is told in."""
     found = [one for one in document(report)["tables"] if one["table"] == name]
-    return [row | {"of": one["currency"]} for one in found for row in one["rows"]]
+    return [
+        row | {"of": one["currency"] or f"no currency ({one['connection']})"} for one in found for row in one["rows"]
+    ]
 
 
-def sums(world: World, day: date | None) -> dict[str | None, tuple[int, Decimal]]:
-    """The pipeline by currency, deal by deal in plain Python."""
-    found: dict[str | None, tuple[int, Decimal]] = defaultdict(lambda: (0, Decimal(0)))
+def sums(world: World, day: date | None) -> dict[str, tuple[int, Decimal]]:
+    """The pipeline by currency, by connection where there is none, deal by deal in plain Python."""
+    found: dict[str, tuple[int, Decimal]] = defaultdict(lambda: (0, Decimal(0)))
     for versions in world.deals.values():
         row = versions[-1] if day is None else at(versions, world.end(day))
         if row and stands(row) and in_use(row):
-            deals, amount = found[row["currency"]]
-            found[row["currency"]] = (deals + 1, amount + (row["amount"] or 0))
+            purse = row["currency"] or f"no currency ({row['connection']})"
+            deals, amount = found[purse]
+            found[purse] = (deals + 1, amount + (row["amount"] or 0))
     return dict(found)
 
 
@@ -43,9 +47,9 @@ def test_the_pipeline_adds_up_to_that_of_its_deals(tmp_path: Path, seed: int) ->
         for day in (None, world.days[40]):
             report = pipeline.report(opened(db, day))
             for name in ("totals", "by_stage", "by_connection"):
-                told: dict[str | None, tuple[int, Decimal]] = defaultdict(lambda: (0, Decimal(0)))
+                told: dict[str, tuple[int, Decimal]] = defaultdict(lambda: (0, Decimal(0)))
                 for row in table(report, name):
-                    currency = row["of"] if name != "totals" else row["currency"].replace("no currency", "") or None
+                    currency = row["of"] if name != "totals" else row["currency"]
                     deals, amount = told[currency]
                     told[currency] = (deals + row["deals"], amount + Decimal(row["amount"] or 0))
                 assert sums(world, day) == dict(told), name
@@ -96,6 +100,46 @@ def test_what_is_in_no_figure_is_told(tmp_path: Path) -> None:
             "retired_connections",
         )
     )
+
+
+def test_amounts_of_unknown_currencies_are_told_by_connection(tmp_path: Path) -> None:
+    """Nothing is added up over two CRMs that tell no currency: no sum of any report, and no step."""
+    world = small()
+    deal(world, "1", currency=None)
+    deal(world, "2", currency=None, connection="late", amount=7)
+    won = {"status": "won", "closed_on": "2026-02-10", "closed_on_evidence": "crm", "currency": None}
+    deal(world, "3", amount=30, **won)
+    deal(world, "4", amount=5, connection="late", **won)
+    with stored(world, tmp_path) as db:
+        made = [make(opened(db)) for make in (pipeline.report, forecast.report, velocity.report)]
+    sums_ = {(row["currency"], row["amount"]) for row in table(made[0], "totals")}
+    assert {("no currency (acme)", "100.0000"), ("no currency (late)", "7.0000")} == sums_
+    for report, name in ((made[0], "by_connection"), (made[1], "by_month"), (made[2], "aging")):
+        assert sums_ == {(row["of"], row["amount"]) for row in table(report, name)}, name
+    ends = {(row["of"], row["amount"]) for row in table(made[0], "waterfall") if row["step"] == "end"}
+    assert sums_ == ends
+    closed = {(row["of"], row["won_amount"]) for row in table(made[1], "closed_amounts")}
+    assert {("no currency (acme)", "30.0000"), ("no currency (late)", "5.0000")} == closed
+
+
+def test_without_amounts_in_the_file_a_report_says_so(tmp_path: Path) -> None:
+    """No sum is 0.00 because its amounts are left out, and no picture shows one."""
+    world = small()
+    deal(world, "1", amount=None)
+    with stored(world, tmp_path) as db:
+        db.run("UPDATE about SET left_out = 'raw, amount'")
+        made = pipeline.report(opened(db))
+    assert any("made without raw, amount" in text for text in made.about)
+    assert {None} == {row["amount"] for row in table(made, "waterfall")}
+    assert [] == [one for section in made.sections for one in section.pictures if one.title.startswith("From")]
+
+
+def test_a_day_before_all_deals_says_nothing_of_none(tmp_path: Path) -> None:
+    """`0 of 0` is no news."""
+    with stored(small(), tmp_path) as db:
+        frame = opened(db, date(2020, 1, 1))
+        texts = beside.left_out(frame.lines, frame.retired).texts
+    assert [] == [text for text in texts if "of 0" in text]
 
 
 def test_deals_not_yet_seen_on_a_day_are_told(tmp_path: Path) -> None:
@@ -150,7 +194,7 @@ def test_overdue_deals_are_told_with_what_they_are_worth(tmp_path: Path) -> None
     deal(world, "2", expected_close_date="2026-02-27", currency=None)
     with stored(world, tmp_path) as db:
         first = forecast.report(opened(db)).sections[0].texts[0]
-    assert first.startswith("2 deals are overdue") and "100.00 GBP, 100.00 no currency" in first
+    assert first.startswith("2 deals are overdue") and "100.00 GBP, 100.00 no currency (acme)" in first
 
 
 @pytest.mark.parametrize(

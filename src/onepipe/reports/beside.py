@@ -45,7 +45,7 @@ def _told(lines: Sequence[Row], retired: Sequence[str]) -> Iterator[str]:
         ("deals_without_probability", "no probability, and is in no weighted sum", "no probability, and are in none"),
         ("deals_without_close_date", "no expected close date", "no expected close date"),
     )
-    for key, one, many in wanting:
+    for key, one, many in wanting if every else ():
         count = _sum(lines, key)
         yield f"{counted(count, 'open deal')} of {every:,} {f'has {one}' if count == 1 else f'have {many}'}."
     if any(line["reporting_currency"] for line in lines):

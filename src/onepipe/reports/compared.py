@@ -27,6 +27,11 @@ class Difference:
     converted: Row | None
 
     @property
+    def has_sums(self) -> bool:
+        """Whether amounts are in the file; where they are left out of it, deals are all that can be told."""
+        return "amount" not in (self.head["left_out"] or "").split(", ")
+
+    @property
     def is_nothing(self) -> bool:
         """Whether the day is as it was frozen, deal by deal; its figure in the reporting currency, too."""
         return not self.count and not (self.converted and self.converted["reasons"])
@@ -46,8 +51,11 @@ def find(db: Database, kept: Row, limit: int | None = None) -> Difference:
     )
 
 
-def _block(currency: str | None, totals: Sequence[Row], steps: Sequence[Row], since: Sequence[Row]) -> Row:
-    """One currency. What closed when first seen, or is retired, is in no step and left out here."""
+def _block(currency: str, totals: Sequence[Row], steps: Sequence[Row], since: Sequence[Row]) -> Row:
+    """One currency. What closed when first seen, or is retired, is in no step and left out here.
+
+    Amounts are None where the file is made without them.
+    """
     total = next((line for line in totals if line["currency"] == currency), None)
     sides = {side: _side(total, side) for side in ("before", "now")}
     own = [line for line in since if line["currency"] == currency and line["step"] != "fx"]
@@ -71,7 +79,7 @@ def _converted(
 ) -> Row | None:
     """The same in the reporting currency: every reason by the rates of then, and what other rates make of it."""
     then, now, into = rates
-    if into is None or into != kept["reporting_currency"]:
+    if into is None or into != kept["reporting_currency"] or any(one["now"]["amount"] is None for one in blocks):
         return None
     reasons: dict[str, Decimal] = {}
     before = after = Decimal(0)
@@ -92,6 +100,6 @@ def _converted(
     return found | {"since": moves, "today": ends["end"]}
 
 
-def _rate(rates: Row, currency: str | None, into: str) -> Decimal:
+def _rate(rates: Row, currency: str, into: str) -> Decimal:
     """What a unit is worth; nothing without a rate, so that a rate that came later counts as one that changed."""
-    return Decimal(1) if currency == into else Decimal(rates.get(currency or "", 0))
+    return Decimal(1) if currency == into else Decimal(rates.get(currency, 0))

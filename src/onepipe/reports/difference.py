@@ -5,17 +5,17 @@
 All steps of a currency add up exactly, which a test holds them to.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 
 import onepipe.reports.freshness as freshness
 from onepipe.reports.compared import Difference
-from onepipe.reports.frame import named, unit
-from onepipe.reports.numbers import counted, listed, minute, money, signed
+from onepipe.reports.frame import lacks, unit
+from onepipe.reports.numbers import CENT, counted, exact, listed, minute, money, signed
 from onepipe.reports.pipeline import STEPS
 from onepipe.reports.reasons import REASONS, kinds, why
-from onepipe.reports.words import Bar, Column, Picture, Report, Section, Table, Tone
+from onepipe.reports.words import Bar, Column, Picture, Report, Section, Table, Tone, purse
 
 Row = dict[str, Any]
 SHOWN = 200  # deals that people see; CSV and JSON have all
@@ -29,37 +29,55 @@ def report(found: Difference, standings: Sequence[Row]) -> Report:
     about = [
         f"{kept['name']}: {counted(kept['deals'], 'deal')} {when}{note}.",
         f"Compared with the warehouse of {minute(found.head['published_at'])} UTC. {freshness.line(standings)}",
+        *lacks(found.head),
     ]
     moved = [block for block in found.blocks if block["reasons"] or block["since"]]
-    sections = [_sums(found), *map(_bridge, moved), *_reporting(found), _deals(found)]
+    sums = [_sums(found), *map(_bridge, moved), *_reporting(found)] if found.has_sums else []
     return Report(
         "diff",
         f"What differs from {kept['name']}, the pipeline at the end of {kept['as_of']}",
         "\n".join(_answer(found)),
         found.is_nothing,
         about,
-        sections,
+        [*sums, _deals(found)],
         _facts(found),
         is_told_by_facts=True,
     )
 
 
 def _answer(found: Difference) -> Iterator[str]:
-    """Each currency in one sentence, the one that a board asks for."""
+    """Each sum in one sentence, the one that a board asks for."""
     day = found.kept["as_of"]
+    if not found.has_sums:
+        yield f"The published file has no amounts, so no sum of {day} is told; {_differ(found.count)} in what it has."
+        return
     if found.is_nothing:
-        sums = listed([f"{money(one['now']['amount'])} {named(one['currency'])}" for one in found.blocks], 12)
+        sums = listed([f"{money(one['now']['amount'])} {one['currency']}" for one in found.blocks], 12)
         yield f"Nothing differs: every deal of {day} is as it was frozen{f', {sums}' if sums else ''}."
     elif not any(_counting(block) for block in found.blocks):
-        yield f"The sums of {day} are as they were frozen; {_differ(found.count)} in what adds nothing to them."
+        rest = f"; {_differ(found.count)} in what adds nothing to them" if found.count else ""
+        yield f"The sums of amounts of {day}, each in its own currency, are as they were frozen{rest}."
     for block in found.blocks:
         if _counting(block) or block["since"]:
             yield _sentence(block, day)
+        if _counting(block, "weighted"):
+            sides = (block[side]["weighted"] for side in ("before", "now"))
+            yield f"{block['currency']}, weighted: {_moved(*sides, day, _counting(block, 'weighted'), 'weighted')}."
+    if found.converted and found.converted["reasons"]:
+        whole = found.converted
+        told = _moved(whole["before"], whole["now"], day, whole["reasons"])
+        yield f"In the reporting currency, {whole['currency']}: {told}."
 
 
-def _counting(block: Row) -> list[Row]:
-    """The reasons that make the sum of amounts another one."""
-    return [line for line in block["reasons"] if line["amount"]]
+def _counting(block: Row, key: str = "amount") -> list[Row]:
+    """The reasons that make a sum another one: that of amounts, or the weighted one."""
+    return [line for line in block["reasons"] if line[key]]
+
+
+def _moved(before: Decimal, now: Decimal, day: Any, lines: Sequence[Row], key: str = "amount") -> str:
+    """`100.00 was frozen; 2026-01-31 is 70.00 by what is known now (...: -30.00)`."""
+    reasons = "; ".join(f"{REASONS[line['reason']]}: {signed(line[key])}" for line in lines)
+    return f"{money(before)} was frozen; {day} is {money(now)} by what is known now ({reasons})"
 
 
 def _differ(count: int) -> str:
@@ -67,13 +85,11 @@ def _differ(count: int) -> str:
 
 
 def _sentence(block: Row, day: Any) -> str:
-    name, frozen, now, today = named(block["currency"]), *(block[key]["amount"] for key in ("before", "now", "today"))
-    told = f"{name}: {money(frozen)} was frozen"
+    frozen, now, today = (block[key]["amount"] for key in ("before", "now", "today"))
     if _counting(block):
-        reasons = [f"{REASONS[line['reason']]}: {signed(line['amount'])}" for line in _counting(block)]
-        told += f"; {day} is {money(now)} by what is known now ({'; '.join(reasons)})"
+        told = f"{block['currency']}: {_moved(frozen, now, day, _counting(block))}"
     else:
-        told += f", and {day} is the same by what is known now"
+        told = f"{block['currency']}: {money(frozen)} was frozen, and {day} is the same by what is known now"
     if block["since"]:
         steps = sorted(block["since"], key=lambda line: -abs(line["amount"]))
         moves = [f"{STEPS[line['step']]} {signed(line['amount'])}" for line in steps]
@@ -91,7 +107,7 @@ def _sums(found: Difference) -> Section:
     )
     rows = [
         (
-            named(block["currency"]),
+            block["currency"],
             block["before"]["amount"],
             block["now"]["amount"],
             block["now"]["amount"] - block["before"]["amount"],
@@ -115,11 +131,18 @@ def _bridge(block: Row) -> Section:
         Column("weighted", "weighted", "money"),
     )
     rows = [(line["label"], line["deals"], line["amount"], line["weighted"]) for line in lines]
-    title = f"From the frozen figure to today's ({named(block['currency'])})"
+    title = f"From the frozen figure to today's ({block['currency']})"
     legend: tuple[tuple[Tone, str], ...] = (("plain", "pipeline"), ("good", "adds"), ("bad", "takes away"))
     picture = Picture("Step by step", unit(block["currency"]), "money", list(_bars(lines)), legend)
-    table = Table("steps", f"Steps ({named(block['currency'])})", columns, rows, named(block["currency"]))
-    return Section(title, (), [picture], [table])
+    table = Table("steps", f"Steps ({block['currency']})", columns, rows, block["currency"])
+    return Section(title, _rounded(one for row in rows for one in row[2:]), [picture], [table])
+
+
+def _rounded(amounts: Iterable[Decimal | None]) -> list[str]:
+    """That sums seem to be a cent off, where more than cents were added up."""
+    if all(one is None or one == one.quantize(CENT) for one in amounts):
+        return []
+    return ["Each line is rounded to the cent by itself: exactly they add up in `--json`, which has every digit."]
 
 
 def _lines(block: Row) -> Iterator[Row]:
@@ -154,7 +177,7 @@ def _reporting(found: Difference) -> list[Section]:
     rows += [("that day, by what is known now", one["now"])]
     rows += [(f"since then: {STEPS[line['step']]}", line["amount"]) for line in one["since"]]
     rows += [("today", one["today"])] if one["since"] else []
-    texts = ["At the rates of that day; what has no rate is in no sum."]
+    texts = ["At the rates of that day; what has no rate is in no sum.", *_rounded(row[1] for row in rows)]
     table = Table("converted", f"In {one['currency']}", columns, rows, one["currency"])
     return [Section(f"In the reporting currency, {one['currency']}", texts, (), [table])]
 
@@ -188,22 +211,24 @@ def state(deal: Row, side: str) -> str:
 
 
 def _why(deal: Row, found: Difference) -> str:
-    changes = [
-        f"{one['field']}: {_value(one, 'before')} -> {_value(one, 'now')}"
-        for one in deal["changes"]
-        if one["field"] != "custom"
-    ]
+    changes = [f"{one['field']}: {' -> '.join(_values(one))}" for one in deal["changes"] if one["field"] != "custom"]
     return ". ".join(["; ".join(why(deal, found.kept)), *([listed(changes, 4)] if changes else [])])
 
 
-def _value(change: Row, side: str) -> str:
-    """A value in few words; money as everywhere."""
-    text: str | None = change[side]
+def _values(change: Row) -> list[str]:
+    """Both values in few words; money as everywhere, but with every digit where the cents are the same."""
+    sides = [change["before"], change["now"]]
+    if change["field"] not in ("amount", "unit_amount"):
+        return [_value(text, str) for text in sides]
+    told = [_value(text, lambda one: money(Decimal(one))) for text in sides]
+    return told if told[0] != told[1] else [_value(text, lambda one: exact(Decimal(one))) for text in sides]
+
+
+def _value(text: str | None, written: Callable[[str], str]) -> str:
     if text is None:
         return "nothing"
-    if change["field"] in ("amount", "unit_amount"):
-        return money(Decimal(text))
-    return text if len(text) <= 60 else text[:57] + "..."
+    told = written(text)
+    return told if len(told) <= 60 else told[:57] + "..."
 
 
 def _facts(found: Difference) -> dict[str, Any]:
@@ -226,7 +251,7 @@ def _sum(block: Row) -> Row:
     since = [{key: line[key] for key in ("step", "deals", "amount")} for line in block["since"]]
     ends = {key: block[key] for key in ("before", "now")}
     today = {key: block["today"][key] for key in ("deals", "amount")}
-    return {"currency": block["currency"], **ends, "reasons": reasons, "since": since, "today": today}
+    return {**purse(block["currency"]), **ends, "reasons": reasons, "since": since, "today": today}
 
 
 def deal_facts(deal: Row, kept: Row) -> Row:

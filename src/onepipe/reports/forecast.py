@@ -16,13 +16,12 @@ from onepipe.reports.frame import (
     currencies,
     finished,
     in_one_currency,
-    named,
     total,
     unit,
     worth,
 )
 from onepipe.reports.numbers import money
-from onepipe.reports.words import Bar, Column, Picture, Report, Section, Table, Tone
+from onepipe.reports.words import Bar, Column, Picture, Report, Section, Table, Tone, code
 
 Row = dict[str, Any]
 MONTHS = 24  # newest months of win_rate that are shown
@@ -52,7 +51,7 @@ def _overdue(lines: Sequence[Row]) -> Section:
     if not deals:
         return Section("In all", ["No open deal is overdue.", *in_one_currency(lines)])
     sums = [(one, total([line for line in late if line["currency"] == one], "amount")) for one in currencies(late)]
-    told = ", ".join(f"{money(amount)} {named(one)}" for one, amount in sums if amount is not None)
+    told = ", ".join(f"{money(amount)} {one}" for one, amount in sums if amount is not None)
     are = "deal is" if deals == 1 else "deals are"
     text = (
         f"{deals:,} {are} overdue: still open, though the day expected for closing is over{f' ({told})' * bool(told)}."
@@ -71,7 +70,7 @@ def _converted(lines: Sequence[Row]) -> list[Section]:
     return [replace(block, title=f"All that has a rate, in {into}", texts=texts, tables=tables)]
 
 
-def _block(currency: str | None, lines: Sequence[Row]) -> Section:
+def _block(currency: str, lines: Sequence[Row]) -> Section:
     places: dict[tuple[date | None, bool], list[Row]] = {}
     for line in lines:
         places.setdefault((line["month"], bool(line["overdue"])), []).append(line)
@@ -88,15 +87,14 @@ def _block(currency: str | None, lines: Sequence[Row]) -> Section:
     )
     table = Table(
         "by_month",
-        f"By month of the expected close date ({named(currency)})",
+        f"By month of the expected close date ({currency})",
         columns,
         [tuple(row[column.key] for column in columns) for row in rows],
-        named(currency),
+        currency,
     )
     bars = [_bar(row) for row in rows]
     picture = Picture("Expected to close, by month", unit(currency), "money", bars, _LEGEND)
-    title = f"Forecast in {currency}" if currency else "Forecast without a currency"
-    return Section(title, (), [picture], [table])
+    return Section(f"Forecast {'in' if code(currency) else 'with'} {currency}", (), [picture], [table])
 
 
 def _bar(row: Row) -> Bar:
@@ -168,7 +166,7 @@ def _amounts_converted(lines: Sequence[Row]) -> list[Table]:
     return [Table("closed_amounts_converted", f"All amounts closed, in {into}", columns, rows, into)]
 
 
-def _amounts(currency: str | None, lines: Sequence[Row]) -> Table:
+def _amounts(currency: str, lines: Sequence[Row]) -> Table:
     columns = (
         Column("month", "month", "month"),
         Column("won_amount", "won", "money"),
@@ -181,4 +179,4 @@ def _amounts(currency: str | None, lines: Sequence[Row]) -> Table:
         (month, *(total([line for line in mine if line["month"] == month], column.key) for column in columns[1:]))
         for month in dict.fromkeys(line["month"] for line in mine)
     ]
-    return Table("closed_amounts", f"Amounts closed ({named(currency)})", columns, rows, named(currency))
+    return Table("closed_amounts", f"Amounts closed ({currency})", columns, rows, currency)

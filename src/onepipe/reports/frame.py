@@ -9,7 +9,7 @@ import onepipe.reports.beside as beside
 import onepipe.reports.freshness as freshness
 import onepipe.warehouse.figures as figures
 from onepipe.reports.numbers import counted, listed, minute, money
-from onepipe.reports.words import NO_CURRENCY, Column, Report, Section
+from onepipe.reports.words import Column, Report, Section, code
 from onepipe.warehouse.database import Database
 
 Row = dict[str, Any]
@@ -60,7 +60,7 @@ def finished(frame: Frame, name: str, title: str, sections: Sequence[Section], *
         title,
         freshness.line(frame.standings),
         bool(names) and not stale,
-        [of, f"{made}; days and months are those of {frame.head['zone']}."],
+        [of, f"{made}; days and months are those of {frame.head['zone']}.", *lacks(frame.head)],
         [*sections, beside.left_out(frame.lines, frame.retired)],
         {
             "published_at": frame.head["published_at"],
@@ -74,20 +74,21 @@ def finished(frame: Frame, name: str, title: str, sections: Sequence[Section], *
     )
 
 
-def currencies(*many: Sequence[Row]) -> list[str | None]:
-    """The currencies of lines in order of their names; deals without one come last."""
+def currencies(*many: Sequence[Row]) -> list[str]:
+    """The currencies of lines in order of their names; last, by connection, those of deals that have none."""
     found = {line["currency"] for lines in many for line in lines}
-    return sorted(found, key=lambda one: (one is None, one or ""))
+    return sorted(found, key=lambda one: (code(one) is None, one))
 
 
-def named(currency: str | None) -> str:
-    """A currency as a heading names it."""
-    return currency or NO_CURRENCY
-
-
-def unit(currency: str | None) -> str:
+def unit(currency: str) -> str:
     """What an axis of amounts measures."""
-    return f"amount in {currency}" if currency else "amount, the currency is not known"
+    return f"amount in {currency}" if code(currency) else "amount, the currency is not known"
+
+
+def lacks(head: Row) -> list[str]:
+    """What the file does not hold, in a sentence: a figure that is missing need not be missing in the CRM."""
+    told = head["left_out"]
+    return [f"The published file was made without {told}, see `publish:` in config.yaml."] if told else []
 
 
 def total(lines: Sequence[Row], key: str) -> Any:

@@ -1,13 +1,13 @@
 """Values in words: `1,234.50`, `12.5 %`, `3 deals`, `2026-01`."""
 
 from datetime import date
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from onepipe.reports.words import Column, Kind
 
 NOTHING = "-"
-PLACES = Decimal("0.0001")
+CENT, PLACES = Decimal("0.01"), Decimal("0.0001")
 
 
 def told(value: Any, kind: Kind) -> str:
@@ -44,8 +44,15 @@ def written(value: Any, kind: Kind) -> str:
 
 
 def money(value: Decimal) -> str:
-    """An amount with thousands separators, two decimals, and the third and fourth where they are not zero."""
-    text = f"{value.quantize(PLACES):,}" if value else "0.0000"
+    """An amount with thousands separators, rounded to two decimals; to four where it is smaller than a cent."""
+    if abs(value) >= CENT:
+        return f"{value.quantize(CENT, ROUND_HALF_UP):,}"
+    return exact(value)
+
+
+def exact(value: Decimal) -> str:
+    """An amount with two decimals, and the third and fourth where they are not zero."""
+    text = f"{value.quantize(PLACES, ROUND_HALF_UP) + 0:,}"  # adding 0 makes no -0.00
     return text[:-2] if text.endswith("00") else text
 
 

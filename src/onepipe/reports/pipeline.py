@@ -17,13 +17,12 @@ from onepipe.reports.frame import (
     currencies,
     finished,
     in_one_currency,
-    named,
     total,
     unit,
     worth,
 )
 from onepipe.reports.numbers import money, month_before, signed
-from onepipe.reports.words import Bar, Column, Picture, Report, Section, Table, Tone
+from onepipe.reports.words import Bar, Column, Picture, Report, Section, Table, Tone, code
 
 Row = dict[str, Any]
 _SUMS = ("deals", "amount", "weighted_amount", *(column.key for column in COUNTS))
@@ -69,7 +68,7 @@ def _totals(lines: Sequence[Row]) -> Section:
         return Section("In all", ["No deal is in the pipeline."])
     columns = (Column("currency", "currency"), *MONEY, WEIGHTED, *COUNTS)
     groups = {one: [line for line in lines if line["currency"] == one] for one in currencies(lines)}
-    rows = [(named(one), *(total(mine, key) for key in _SUMS)) for one, mine in groups.items()]
+    rows = [(one, *(total(mine, key) for key in _SUMS)) for one, mine in groups.items()]
     texts = ["Amounts of different currencies are never added up."] if len(rows) > 1 else []
     return Section("In all", [*texts, *in_one_currency(lines)], (), [Table("totals", "By currency", columns, rows)])
 
@@ -100,20 +99,21 @@ def flow_converted(flow: Sequence[Row]) -> list[Row]:
     return list(found.values())
 
 
-def _block(currency: str | None, lines: Sequence[Row], flow: Sequence[Row], span: tuple[date, date]) -> Section:
+def _block(currency: str, lines: Sequence[Row], flow: Sequence[Row], span: tuple[date, date]) -> Section:
     mine = [line for line in lines if line["currency"] == currency]
     steps = [line for line in flow if line["currency"] == currency and line["step"] != "fx"]
     pictures, tables = [], []
     if mine:
         pictures += [_funnel(mine, currency), _connections(mine, currency)]
         tables += [_by_stage(mine, currency), _by_connection(mine, currency)]
-    if steps:
+    if any(line["amount"] is not None for line in steps):
         pictures.append(_flow_picture(steps, currency, span))
+    if steps:
         tables.append(_flow_table(steps, currency, span))
-    return Section(f"Pipeline in {currency}" if currency else "Pipeline without a currency", (), pictures, tables)
+    return Section(f"Pipeline {'in' if code(currency) else 'with'} {currency}", (), pictures, tables)
 
 
-def _funnel(lines: Sequence[Row], currency: str | None) -> Picture:
+def _funnel(lines: Sequence[Row], currency: str) -> Picture:
     kept = sorted(lines, key=lambda line: -abs(line["amount"] or 0))[:BARS]
     shown = [line for line in lines if line in kept]
     note = f"The {BARS} largest of {len(lines):,} stages; the table has them all." if len(lines) > BARS else ""
@@ -121,7 +121,7 @@ def _funnel(lines: Sequence[Row], currency: str | None) -> Picture:
     return Picture("By stage", unit(currency), "money", bars, _LEGEND, note)
 
 
-def _connections(lines: Sequence[Row], currency: str | None) -> Picture:
+def _connections(lines: Sequence[Row], currency: str) -> Picture:
     rows = sorted(_summed(lines), key=lambda line: -(line["amount"] or 0))
     note = f"The {BARS} largest of {len(rows):,} connections; the table has them all." if len(rows) > BARS else ""
     bars = [_bar(line["connection"], line, "") for line in rows[:BARS]]
@@ -147,21 +147,21 @@ def _summed(lines: Sequence[Row]) -> list[Row]:
     return [{"connection": name} | {key: total(mine, key) for key in _SUMS} for name, mine in groups.items()]
 
 
-def _by_stage(lines: Sequence[Row], currency: str | None) -> Table:
+def _by_stage(lines: Sequence[Row], currency: str) -> Table:
     keys = (
         Column("connection", "connection"),
         Column("pipeline", "pipeline"),
         Column("stage", "stage", none="no stage"),
     )
     rows = [tuple(line[key] for key in ("connection", "pipeline", "stage", *_SUMS)) for line in lines]
-    title = f"By stage ({named(currency)})"
-    return Table("by_stage", title, (*keys, *MONEY, WEIGHTED, *COUNTS), rows, named(currency), group=2)
+    title = f"By stage ({currency})"
+    return Table("by_stage", title, (*keys, *MONEY, WEIGHTED, *COUNTS), rows, currency, group=2)
 
 
-def _by_connection(lines: Sequence[Row], currency: str | None) -> Table:
+def _by_connection(lines: Sequence[Row], currency: str) -> Table:
     rows = [tuple(line[key] for key in ("connection", *_SUMS)) for line in _summed(lines)]
     columns = (Column("connection", "connection"), *MONEY, WEIGHTED, *COUNTS)
-    return Table("by_connection", f"By connection ({named(currency)})", columns, rows, named(currency))
+    return Table("by_connection", f"By connection ({currency})", columns, rows, currency)
 
 
 def flow_bars(steps: Sequence[Row]) -> list[Bar]:
@@ -180,14 +180,14 @@ def flow_bars(steps: Sequence[Row]) -> list[Bar]:
     return bars
 
 
-def _flow_picture(steps: Sequence[Row], currency: str | None, span: tuple[date, date]) -> Picture:
+def _flow_picture(steps: Sequence[Row], currency: str, span: tuple[date, date]) -> Picture:
     legend: tuple[tuple[Tone, str], ...] = (("plain", "pipeline"), ("good", "adds"), ("bad", "takes away"))
     title = f"From the end of {span[0]} to the end of {span[1]}"
     note = "A deal without an amount counts as 0 here."
     return Picture(title, unit(currency), "money", flow_bars(steps), legend, note)
 
 
-def _flow_table(steps: Sequence[Row], currency: str | None, span: tuple[date, date]) -> Table:
+def _flow_table(steps: Sequence[Row], currency: str, span: tuple[date, date]) -> Table:
     columns = (
         Column("step", "what happened", words=STEPS),
         Column("deals", "deals", "count"),
@@ -195,5 +195,5 @@ def _flow_table(steps: Sequence[Row], currency: str | None, span: tuple[date, da
         Column("deals_without_amount", "no amount", "count"),
     )
     rows = [tuple(line[column.key] for column in columns) for line in steps]
-    title = f"From {span[0]} to {span[1]} ({named(currency)})"
-    return Table("waterfall", title, columns, rows, named(currency))
+    title = f"From {span[0]} to {span[1]} ({currency})"
+    return Table("waterfall", title, columns, rows, currency)

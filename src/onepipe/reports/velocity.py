@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import onepipe.warehouse.figures as figures
-from onepipe.reports.frame import BARS, Frame, currencies, finished, named, total
+from onepipe.reports.frame import BARS, Frame, currencies, finished, total
 from onepipe.reports.numbers import counted
 from onepipe.reports.words import Bar, Column, Picture, Report, Section, Table, Tone
 
@@ -81,10 +81,10 @@ def _ages(frame: Frame) -> Section:
     tables = [
         Table(
             "aging",
-            f"Open deals by age ({named(one)})",
+            f"Open deals by age ({one})",
             columns,
             [tuple(line[column.key] for column in columns) for line in lines if line["currency"] == one],
-            named(one),
+            one,
         )
         for one in currencies(lines)
     ]

@@ -10,9 +10,10 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Literal
 
+from onepipe.warehouse.figures import NO_CURRENCY
+
 Kind = Literal["text", "count", "money", "change", "share", "days", "day", "month", "instant", "flag"]
 Tone = Literal["plain", "pale", "good", "bad", "late"]
-NO_CURRENCY = "no currency"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +37,9 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows under headings. `currency` is that of its money, "" where it holds none; `name` is the same for all
-    currencies. The first `group` columns are told as a line of their own above the rows that share them.
+    """Rows under headings. `currency` is that of its money, `no currency (acme)` where acme does not tell which, ""
+    where it holds none; `name` is the same for all currencies. The first `group` columns are told as a line of their
+    own above the rows that share them.
     """
 
     name: str
@@ -113,8 +115,19 @@ def document(report: Report) -> dict[str, Any]:
 
 def _table(table: Table) -> dict[str, Any]:
     rows = [{column.key: plain(cell) for column, cell in zip(table.columns, row, strict=True)} for row in table.rows]
-    currency = None if table.currency in ("", NO_CURRENCY) else table.currency
-    return {"table": table.name, "title": table.title, "currency": currency, "rows": rows}
+    return {"table": table.name, "title": table.title, **purse(table.currency), "rows": rows}
+
+
+def purse(currency: str) -> dict[str, str | None]:
+    """What an amount is told in: a currency, None where it is not known; then the connection that does not tell it."""
+    if currency.startswith(NO_CURRENCY):
+        return {"currency": None, "connection": currency.removeprefix(f"{NO_CURRENCY} (").removesuffix(")")}
+    return {"currency": currency or None, "connection": None}
+
+
+def code(currency: str) -> str | None:
+    """A currency; None where it is not known."""
+    return purse(currency)["currency"]
 
 
 def plain(value: Any) -> Any:

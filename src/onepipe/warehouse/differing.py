@@ -12,7 +12,7 @@ from typing import Any
 
 import onepipe.warehouse.decisions as decisions
 from onepipe.warehouse.database import Database
-from onepipe.warehouse.figures import asked
+from onepipe.warehouse.figures import CURRENCY, asked, hides
 from onepipe.warehouse.frozen import stood
 from onepipe.warehouse.rates import MONEY
 from onepipe.warehouse.reporting import RETIRED, standing
@@ -148,37 +148,43 @@ def _points(table: str) -> str:
 
 
 def totals(db: Database, kept: Row) -> list[Row]:
-    """By currency: deals, amount and weighted amount of the pipeline as frozen and as that day is known now."""
+    """By currency: deals, amount and weighted amount of the pipeline as frozen and as that day is known now.
+
+    The sums of what is left out of the file are NULL.
+    """
     weighted = f"amount::{MONEY} * coalesce(stage_weight, probability) AS weighted"
     sides = {"before": f"frozen.{quoted(kept['name'])} WHERE in_pipeline", "now": "stands_now WHERE inside"}
     rows = " UNION ALL ".join(
-        f"SELECT '{side}' AS side, currency, amount, {weighted} FROM {source}" for side, source in sides.items()
+        f"SELECT '{side}' AS side, {CURRENCY} AS currency, amount, {weighted} FROM {source}"
+        for side, source in sides.items()
     )
     columns = {"currency": "currency"}
     for side in sides:
         columns[f"deals_{side}"] = f"count(*) FILTER (side = '{side}')"
-        columns[f"amount_{side}"] = f"coalesce(sum(amount) FILTER (side = '{side}'), 0)"
-        columns[f"weighted_{side}"] = f"coalesce(sum(weighted) FILTER (side = '{side}'), 0)"
-    return asked(db, columns, f"FROM ({rows}) GROUP BY currency ORDER BY currency NULLS LAST", {})
+        columns |= _sums(db, f" FILTER (side = '{side}')", f"_{side}")
+    return asked(db, columns, f"FROM ({rows}) GROUP BY currency ORDER BY currency", {})
 
 
 def steps(db: Database) -> list[Row]:
     """By currency and reason: what it adds to the frozen pipeline: deals, amount and weighted amount."""
-    moves = """
-        SELECT reason, currency, 1 AS deals, amount, weighted FROM points WHERE inside AND place > 0
-        UNION ALL SELECT next_reason, currency, -1, -amount, -weighted FROM points
+    moves = f"""
+        SELECT reason, {CURRENCY} AS currency, 1 AS deals, amount, weighted FROM points WHERE inside AND place > 0
+        UNION ALL SELECT next_reason, {CURRENCY}, -1, -amount, -weighted FROM points
         WHERE inside AND next_reason IS NOT NULL"""
-    columns = {
-        "reason": "reason",
-        "currency": "currency",
-        "deals": "sum(deals)::BIGINT",
-        "amount": "coalesce(sum(amount), 0)",
-        "weighted": "coalesce(sum(weighted), 0)",
-    }
+    columns = {"reason": "reason", "currency": "currency", "deals": "sum(deals)::BIGINT"} | _sums(db)
     source = f"FROM ({moves}) GROUP BY reason, currency"
-    found = asked(db, columns, f"{source} ORDER BY currency NULLS LAST, reason", {})
+    found = asked(db, columns, f"{source} ORDER BY currency, reason", {})
     kept = [row for row in found if row["deals"] or row["amount"] or row["weighted"]]
     return sorted(kept, key=lambda row: REASONS.index(row["reason"]))
+
+
+def _sums(db: Database, of: str = "", end: str = "") -> dict[str, str]:
+    """SQL of sums, NULL where what they are made of is left out of the file."""
+    made_of = {"amount": ("amount",), "weighted": ("amount", "probability")}
+    return {
+        name + end: "NULL" if hides(db, *columns) else f"coalesce(sum({name}){of}, 0)"
+        for name, columns in made_of.items()
+    }
 
 
 def count(db: Database) -> int:

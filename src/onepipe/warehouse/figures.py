@@ -1,7 +1,7 @@
 """What the reports for people are made of: lines of the views, for chosen connections, as dicts.
 
 Counts are ints, money is Decimal, days are dates, instants are ISO texts in UTC. Nothing is added up here over two
-currencies.
+currencies: amounts of an unknown one are kept apart by connection, whose deals have the currency `no currency (acme)`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,6 +18,8 @@ Row = dict[str, Any]
 CONVERTED = ("reporting_currency", "reporting_amount", "reporting_weighted_amount", "deals_without_rate")
 CLOSED = ("reporting_currency", "reporting_won_amount", "reporting_lost_amount", "deals_without_rate")
 _ISO = "strftime({}, '%Y-%m-%dT%H:%M:%SZ')"
+NO_CURRENCY = "no currency"
+CURRENCY = f"coalesce(currency, '{NO_CURRENCY} (' || connection || ')')"  # two CRMs need not mean the same money
 _CHOSEN = "list_contains($connections, connection)"
 _LINE = (
     *("connection", "pipeline", "stage", "position", "currency", "deals", "amount", "weighted_amount"),
@@ -40,6 +42,12 @@ def head(db: Database) -> Row:
     return asked(db, columns | {"left_out": "left_out", "zone": ZONE, "today": TODAY}, "FROM about", {})[0]
 
 
+def hides(db: Database, *columns: str) -> bool:
+    """Whether one of these columns of deals is left out of the file: what is made of it is then no figure, not 0."""
+    left_out = str(db.one("SELECT left_out FROM about") or "").split(", ")
+    return any(column in left_out for column in columns)
+
+
 def asked(
     db: Database, columns: Sequence[str] | Mapping[str, str], source: str, values: Mapping[str, Any]
 ) -> list[Row]:
@@ -57,31 +65,32 @@ def pipeline(db: Database, connections: Sequence[str], day: date | None = None) 
     """
     source = "pipeline_by_stage" if day is None else "pipeline_as_of($day)"
     known = "true" if day is None else "observed"
-    columns = {name: name for name in _LINE} | _converted(db) | {"observed": known}
+    columns = {name: name for name in _LINE} | {"currency": CURRENCY} | _converted(db) | {"observed": known}
     return asked(db, columns, f"FROM {source} WHERE {_CHOSEN} ORDER BY {_ORDER}", _chosen(connections, day=day))
 
 
 def waterfall(db: Database, connections: Sequence[str], first: date, last: date) -> list[Row]:
     """Step by step what made the pipeline of one day that of another, by currency, over all chosen connections."""
     columns = {
-        "currency": "currency",
+        "currency": CURRENCY,
         "step": "step",
         "position": "position",
         "deals": "sum(deals)::BIGINT",
-        "amount": "sum(amount)",
+        "amount": "NULL" if hides(db, "amount") else "sum(amount)",
         "deals_without_amount": "sum(deals_without_amount)::BIGINT",
     }
     there = "reporting_amount" in db.names("FROM pipeline_waterfall(DATE '2026-01-01', DATE '2026-01-01')")
     columns |= {"reporting_amount": "sum(reporting_amount)" if there else "NULL"}
-    source = f"FROM pipeline_waterfall($first, $last) WHERE {_CHOSEN} GROUP BY currency, step, position"
+    source = f"FROM pipeline_waterfall($first, $last) WHERE {_CHOSEN} GROUP BY ALL"
     values = _chosen(connections, first=first, last=last)
-    return asked(db, columns, f"{source} ORDER BY currency NULLS LAST, position", values)
+    return asked(db, columns, f"{source} ORDER BY currency, position", values)
 
 
 def forecast(db: Database, connections: Sequence[str]) -> list[Row]:
     """The open pipeline by connection, currency and the month it is expected to close in."""
-    columns = {name: name for name in ("connection", "month", "overdue", *_LINE[4:10])} | _converted(db)
-    order = "ORDER BY currency NULLS LAST, month NULLS LAST, overdue DESC, connection"
+    columns = {name: name for name in ("connection", "month", "overdue", *_LINE[4:10])} | {"currency": CURRENCY}
+    columns |= _converted(db)
+    order = "ORDER BY currency, month NULLS LAST, overdue DESC, connection"
     return asked(db, columns, f"FROM forecast WHERE deals > 0 AND {_CHOSEN} {order}", _chosen(connections))
 
 
@@ -91,6 +100,7 @@ def win_rate(db: Database, connections: Sequence[str]) -> list[Row]:
     money = ("won_amount", "lost_amount")
     source = f"FROM win_rate WHERE won + lost + abandoned > 0 AND {_CHOSEN} ORDER BY month NULLS LAST, currency"
     columns = {name: name for name in ("connection", "month", "currency", *counts, *money)}
+    columns |= {"currency": CURRENCY}
     columns |= _converted(db, "win_rate", CLOSED)
     return asked(db, columns, source, _chosen(connections))
 
@@ -121,13 +131,13 @@ def ages(db: Database, connections: Sequence[str]) -> list[Row]:
     """The open deals by age and currency; `age` NULL where the CRM does not say when a deal was created."""
     columns = {
         "age": "age",
-        "currency": "currency",
+        "currency": CURRENCY,
         "deals": "count(*)",
         "amount": "sum(amount)",
         "deals_without_amount": "count(*) FILTER (amount IS NULL)",
     }
-    order = "ORDER BY min(age_days) NULLS LAST, currency NULLS LAST"
-    return asked(db, columns, f"FROM aging WHERE {_CHOSEN} GROUP BY age, currency {order}", _chosen(connections))
+    order = "ORDER BY min(age_days) NULLS LAST, currency"
+    return asked(db, columns, f"FROM aging WHERE {_CHOSEN} GROUP BY age, {CURRENCY} {order}", _chosen(connections))
 
 
 def slipped(db: Database, connections: Sequence[str], limit: int) -> list[Row]:

@@ -54,16 +54,22 @@ def keep(db: Database, name: str, day: date | None, note: str | None, now: datet
     """
     _begin(db)
     _free(db, name)
-    today = db.one(f"SELECT ($now::TIMESTAMPTZ AT TIME ZONE {ZONE})::DATE", {"now": now.isoformat()})
-    as_of = day or today
-    if as_of > today:
-        raise UsageError(f"{as_of} is still to come, today is {today}; nothing was frozen")
+    present = today(db, now)
+    as_of = day or present
+    if as_of > present:
+        raise UsageError(f"{as_of} is still to come, today is {present}; nothing was frozen")
     values = {"day": str(as_of)}
     db.run(f"CREATE TABLE {_place(name)} AS {_deals(db)}", values)
     db.run(f"CREATE TABLE {_place(name + FIGURES)} AS SELECT * FROM pipeline_as_of($day::DATE)", values)
     _book(db, name, as_of, note, now)
     _comment(db, name, as_of)
     return listed(db, name)[0]
+
+
+def today(db: Database, now: datetime) -> date:
+    """The day of an instant in the reporting zone."""
+    found: date = db.one(f"SELECT ($now::TIMESTAMPTZ AT TIME ZONE {ZONE})::DATE", {"now": now.isoformat()})
+    return found
 
 
 def listed(db: Database, name: str | None = None) -> list[Row]:

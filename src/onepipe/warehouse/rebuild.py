@@ -16,6 +16,7 @@ from dataclasses import replace as with_other
 import onepipe.warehouse.readable as readable
 import onepipe.warehouse.staged as staged
 from onepipe.model import KEY, MAPPED, NESTED
+from onepipe.warehouse.database import MEMORY as USUAL_MEMORY
 from onepipe.warehouse.database import Database
 from onepipe.warehouse.layout import typed
 from onepipe.warehouse.schema import KEPT, literal, quoted
@@ -23,10 +24,10 @@ from onepipe.warehouse.versions import Payloads, Reading, composed, composing, r
 
 FOREVER = 2**62
 IN_PLACE = 10  # columns; where more differ, new rows are cheaper (measured)
+AT_ONCE = 100_000  # versions
+MEMORY = "1GB"  # rows as they are beside rows as they become; with less, DuckDB gave up at 500,000 versions
 _SIDES = "versions v JOIN rebuilt r USING (source_id, version)"
-_OWN = tuple(
-    column.name for column in KEPT if column not in (*KEY, *MAPPED, *NESTED) and column.name != "changed_fields"
-)
+_OWN = tuple(column.name for column in KEPT if column not in (*KEY, *MAPPED, *NESTED))
 _BEFORE = ("status", "updated_at")  # what else `composed` asks of the version before
 
 
@@ -43,6 +44,7 @@ def reread(db: Database, reading: Reading, only: str = "") -> int:
     `versions` holds the rows as they are, `rebuilt` what they become, both with valid_to; `unread` what could not be
     read. `replace` puts them in place. `only` is a query for the source_ids of the deals to read, where not all are.
     """
+    db.run(f"SET memory_limit = '{MEMORY}'")
     if reading.rules:
         staged.read_again(db, reading.rules)
     _note(db, reading, only)
@@ -59,7 +61,6 @@ def replace(db: Database, reading: Reading) -> None:
     Changed in place where a few columns differ: most edits of a mapping do no more, and the rest of each row need not
     be compressed again. DuckDB changes no lists in place; rows whose lists differ are put in anew.
     """
-    _list(db, reading)
     columns = (*KEPT, *typed(db))
     lists = [column.name for column in columns if column.type.endswith("[]")]
     different = _different(db, [column.name for column in columns if column.name not in lists])
@@ -87,6 +88,7 @@ def replace(db: Database, reading: Reading) -> None:
         )
         db.run(f"INSERT INTO store.{table} ({names}{more}) SELECT {names}{more} {rows} IN (SELECT read FROM anew)")
     _problems(db, reading)
+    db.run(f"SET memory_limit = '{USUAL_MEMORY}'")
 
 
 def _different(db: Database, names: Sequence[str]) -> list[str]:
@@ -99,19 +101,6 @@ def _different(db: Database, names: Sequence[str]) -> list[str]:
 
 def _differ(side: str, names: Sequence[str]) -> str:
     return " OR ".join(f"{side}.{quoted(name)} IS DISTINCT FROM r.{quoted(name)}" for name in names)
-
-
-def _list(db: Database, reading: Reading) -> None:
-    """`rebuilt` gets its changed_fields; only what is put in place needs them."""
-    db.run(
-        f"""CREATE OR REPLACE TEMP TABLE compared AS SELECT x.source_id AS read, {composed(reading)["changed_fields"]}
-            AS changed_fields FROM reads x JOIN heard f USING (source_id) LEFT JOIN (
-            SELECT h.* REPLACE (x.source_id AS source_id), w.kind <> 'record' AS is_deleted, w.version,
-                   NULL::VARCHAR[] AS changed_fields
-            FROM reads x JOIN reads w ON w.source_id = x.before JOIN heard h ON h.source_id = x.before) b
-            USING (source_id)"""
-    )
-    _lay_out(db, reading, "l.changed_fields", "JOIN compared l ON l.read = m.source_id")
 
 
 def _note(db: Database, reading: Reading, only: str) -> None:
@@ -172,20 +161,27 @@ def _hear(db: Database, reading: Reading) -> None:
 
 
 def _make(db: Database, reading: Reading) -> None:
-    """`made`: what follows from the version before, version by version: that of all first ones, all second ones, ..."""
+    """`made`: what follows from the version before, version by version: that of all first ones, all second ones, ...
+
+    So many at a time that what they are compared with fits into memory.
+    """
     how, types = composed(reading), {column.name: column.type for column in KEPT}
     names = (*_OWN, *_BEFORE)
     db.run(
         "CREATE OR REPLACE TEMP TABLE made "
         f"(source_id BIGINT, {', '.join(f'{quoted(name)} {types[name]}' for name in names)})"
     )
+    turn = "x.version = $turn AND x.source_id % $parts = $part"
     sql = f"""INSERT INTO made SELECT x.source_id, {", ".join(how[name] for name in names)}
-        FROM (FROM reads WHERE version = $turn) x JOIN heard f USING (source_id) LEFT JOIN (
-        SELECT x.source_id, m.* EXCLUDE (source_id) FROM reads x JOIN made m ON m.source_id = x.before
-        WHERE x.version = $turn) b USING (source_id)"""
+        FROM (FROM reads x WHERE {turn}) x JOIN heard f USING (source_id) LEFT JOIN (
+        SELECT h.* EXCLUDE (source_id, {", ".join(_BEFORE)}), m.* REPLACE (x.source_id AS source_id)
+        FROM reads x JOIN made m ON m.source_id = x.before JOIN heard h ON h.source_id = x.before
+        WHERE {turn}) b USING (source_id)"""
     values = {name: value for name, value in composing(reading).items() if f"${name}" in sql}
-    for (turn,) in db.run("SELECT DISTINCT version FROM reads ORDER BY version"):
-        db.run(sql, values | {"turn": turn})
+    turns = f"SELECT version, 1 + count(*) // {AT_ONCE} FROM reads GROUP BY version ORDER BY version"
+    for version, parts in db.run(turns):
+        for part in range(parts):
+            db.run(sql, values | {"turn": version, "parts": parts, "part": part})
 
 
 def _date(db: Database) -> None:
@@ -198,13 +194,12 @@ def _date(db: Database) -> None:
     )
 
 
-def _lay_out(db: Database, reading: Reading, changed_fields: str = "NULL", more: str = "") -> None:
+def _lay_out(db: Database, reading: Reading) -> None:
     """`rebuilt`: the rows as they become."""
     known = {name: f"m.{name}" for name in _OWN} | {
         "connection": literal(reading.connection),
         "connector": literal(reading.connector),
         "source_id": "m.record",
-        "changed_fields": changed_fields,
     }
     heard = {column.name: f"h.{quoted(column.name)}" for column in reading.read}
     columns = ", ".join(
@@ -213,7 +208,7 @@ def _lay_out(db: Database, reading: Reading, changed_fields: str = "NULL", more:
     )
     db.run(
         f"CREATE OR REPLACE TEMP VIEW rebuilt AS SELECT {columns}, valid_to, m.source_id AS read "
-        f"FROM facts m JOIN heard h USING (source_id) {more}"
+        f"FROM facts m JOIN heard h USING (source_id)"
     )
 
 

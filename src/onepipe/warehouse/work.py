@@ -47,18 +47,22 @@ class Warehouse:
             self._engine.close()
 
     @contextmanager
-    def commit(self, run_id: str) -> Iterator[Database]:
-        """One transaction: all of what happens inside, with a new generation number, or nothing."""
+    def commit(self, run_id: str | None) -> Iterator[Database]:
+        """One transaction: all of what happens inside, with a new generation number, or nothing.
+
+        Without a run, where nothing is asked of a CRM, the newest run that the warehouse holds stays what it was.
+        """
         with self.lock(), self.opened() as db, db.transaction():
             if self._land is not None:
                 self._land(db)
             yield db
             db.run(
-                "UPDATE store.meta SET generation = generation + 1, run_id = ?, changed_at = ?, onepipe_version = ?",
+                "UPDATE store.meta SET generation = generation + 1, run_id = coalesce(?, run_id), changed_at = ?, "
+                "onepipe_version = ?",
                 [run_id, datetime.now(UTC).isoformat(), __version__],
             )
 
-    def settle(self, run_id: str) -> None:
+    def settle(self, run_id: str | None) -> None:
         """Put in place what waits elsewhere, in a commit of its own; the next one can then begin by altering tables.
 
         DuckDB 1.5 cannot alter a table in a transaction that has written to it.
