@@ -45,7 +45,7 @@ def drop(project: Project, name: str, say: Say) -> Row:
     _ready(project, say)
     with project.warehouse.commit(None) as db:
         gone = frozen.drop(db, name)
-    with _committed(f"{name} is removed"):
+    with _committed(f"what was frozen as {name} is removed"):
         publish(project.warehouse, project.config.warehouse, project.views, say)
     return gone
 
@@ -82,6 +82,6 @@ def _committed(what: str) -> Iterator[None]:
         yield
     except DiskTrouble as error:
         raise DiskTrouble(
-            f"{what}, and nothing of that is lost, but {error.message}",
+            f"{what}, and that stands, but {error.message}",
             "free space there; the next run publishes it, or `onepipe sync` does now",
         ) from error

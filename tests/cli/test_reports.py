@@ -214,7 +214,10 @@ def test_what_cannot_be_published_is_kept_and_said_so(frozen: Desk) -> None:
     assert 2 == place.run("freeze", "late").code
     part.symlink_to("nowhere/at all")
     told = place.run("freeze", "--drop", "late", "--yes")
-    assert (1, True) == (told.code, "late is removed, and" in (said := " ".join(told.err.split()))), said
+    assert (1, True) == (
+        told.code,
+        "frozen as late is removed, and that stands" in (said := " ".join(told.err.split())),
+    ), said
     assert 0 == place.run("sync").code
     assert ["board"] == [one["name"] for one in place.run("freeze", "--list", "--json").json["frozen"]]
 

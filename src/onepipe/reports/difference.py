@@ -61,10 +61,11 @@ def _answer(found: Difference) -> Iterator[str]:
         if _counting(block) or block["since"]:
             yield _sentence(block, day)
         if _counting(block, "weighted"):
-            sides = (block[side]["weighted"] for side in ("before", "now"))
-            yield f"{block['currency']}, weighted: {_moved(*sides, day, _counting(block, 'weighted'), 'weighted')}."
-    if found.converted and found.converted["reasons"]:
-        whole = found.converted
+            before, now = (block[side]["weighted"] for side in ("before", "now"))
+            told = _moved(before, now, day, _counting(block, "weighted"), "weighted")
+            yield f"{block['currency']}, weighted: {told}."
+    whole = found.converted
+    if whole and whole["reasons"]:
         told = _moved(whole["before"], whole["now"], day, whole["reasons"])
         yield f"In the reporting currency, {whole['currency']}: {told}."
 

@@ -22,6 +22,7 @@ from onepipe.warehouse.schema import (
     TABLES,
     VIEWS,
     literal,
+    query_of,
     quoted,
 )
 
@@ -122,8 +123,8 @@ def create_views(db: Database) -> None:
     """The views and macros people start from."""
     own = typed(db)
     meanings = {column.name: column.meaning for column in (*OPPORTUNITY, *own, *decisions.COLUMNS)}
-    for name, (comment, query) in VIEWS.items():
-        db.run(f"CREATE OR REPLACE VIEW {name} AS {query}")
+    for name, (comment, _) in VIEWS.items():
+        db.run(f"CREATE OR REPLACE VIEW {name} AS {query_of(name, own)}")
         db.run(f"COMMENT ON VIEW {name} IS {literal(comment)}")
         for column in db.names(f"SELECT * FROM {name}"):
             meaning = meanings.get(column) or FRESHNESS.get(column) or ""

@@ -6,6 +6,8 @@ two tables, so that history is append-only and a merge touches only what changed
 slower (measured); the merge itself keeps keys unique, and a test holds it to that.
 """
 
+from collections.abc import Sequence
+
 import onepipe.warehouse.decisions as decisions
 from onepipe.model import KEY, MAPPED, NESTED, OBSERVED, STAGE, VERSION, Column
 
@@ -233,9 +235,10 @@ ALTER TABLE store.reporting ADD COLUMN IF NOT EXISTS rates VARCHAR;
 INSERT INTO store.reporting (timezone, fiscal_year_start) SELECT 'UTC', 1 WHERE NOT EXISTS (FROM store.reporting);
 """
 
+_OWN = "/* own */"  # where the columns of mappings' own stand: at the end, also when they come later than all others
 _DECIDED = (
     f"SELECT o.*, {decisions.GROUP} AS stage_group, {decisions.WEIGHT} AS stage_weight, "
-    f"{decisions.PERSON} AS person, {decisions.TEAM} AS team "
+    f"{decisions.PERSON} AS person, {decisions.TEAM} AS team{_OWN} "
     f"FROM opportunities o {decisions.staged('o')} {decisions.owned('o')}"
 )
 VIEWS = {
@@ -259,6 +262,15 @@ VIEWS = {
         "to_minutes(1 + max(late_by) * 3 // 120) AS proposed_overlap FROM late_rows WHERE kind = 'late' GROUP BY 1",
     ),
 }
+
+
+def query_of(name: str, own: Sequence[Column]) -> str:
+    """The query of one of VIEWS; `own` are the columns that mappings have added to the tables."""
+    query, names = VIEWS[name][1], ", ".join(quoted(column.name) for column in own)
+    if not own or _OWN not in query:
+        return query.replace(_OWN, "")
+    mine = "".join(f", o.{quoted(column.name)}" for column in own)
+    return query.replace("o.*", f"o.* EXCLUDE ({names})").replace(_OWN, mine)
 
 
 def quoted(name: str) -> str:
