@@ -19,6 +19,7 @@ from onepipe.account import (
 )
 from onepipe.compile import show as compiled
 from onepipe.config import Connection
+from onepipe.control import Lease
 from onepipe.mapping import Mapping
 from onepipe.project import Project
 from onepipe.publish import guard, publish, restore
@@ -104,45 +105,46 @@ def apply(
     """Read the chosen connections again with the mapping as it is in its file, and publish.
 
     Each connection is one transaction: its rows are all read the old way, or all the new. One whose columns would lose
-    what they hold is refused, unless it is to be by `force`. Raises ConfigError.
+    what they hold is refused, unless it is to be by `force`. Raises ConfigError, and LeaseHeld before anything is read.
     """
     watch = watch or Watch()
     restore(project.warehouse, project.config.warehouse, lambda text: watch.say("", text))
     guard(project.warehouse, project.config.warehouse)
     changed = {name: (before, after) for name, before, after in waiting(project, words)}
     done = []
-    for connection in project.choose(list(changed)) if changed else []:
-        mapping = mapping_of(project.config, connection)
-        versions, refused = _apply(project, connection, mapping, force)
-        before, after = changed[connection.name]
-        done.append(Applied(connection.name, versions, before, after, refused))
-        if not refused:
-            watch.say(connection.name, f"{versions} versions read again")
+    with project.leased(project.choose(list(changed)) if changed else ()) as leased:
+        for connection, lease in leased:
+            versions, refused = _apply(project, connection, mapping_of(project.config, connection), lease, force)
+            before, after = changed[connection.name]
+            done.append(Applied(connection.name, versions, before, after, refused))
+            if not refused:
+                watch.say(connection.name, f"{versions} versions read again")
     publish(project.warehouse, project.config.warehouse, project.views, lambda text: watch.say("", text))
     return done
 
 
-def _apply(project: Project, connection: Connection, mapping: Mapping, force: bool) -> tuple[int, tuple[str, ...]]:
+def _apply(
+    project: Project, connection: Connection, mapping: Mapping, lease: Lease, force: bool
+) -> tuple[int, tuple[str, ...]]:
     """How many versions were read again, and why the outcome was not kept, where it was not."""
     versions, refused = 0, tuple[str, ...]()
-    with project.control.lease(f"connection:{connection.name}", wait=0.0) as lease:
-        account = open_account(project.config, connection, mapping, lease=lease)
-        if mapping.columns:
-            project.warehouse.settle(None)
-        try:
-            with project.warehouse.commit(None) as db:
-                account.fence(db)
-                refused = tuple(typed.fit(db, account.reading, force=force))
-                if not refused:
-                    versions = reread(db, account.reading)
-                    refused = () if force else _refusals(comparison.changes(db))
-                if refused:
-                    raise _Refused
-                replace(db, account.reading)
-                debts.owe_new(db, connection.name, _new_details(project, db, connection, account.reading), utc_now())
-                books.keep_mapping(db, connection.name, mapping.version, mapping.whole, utc_now())
-        except _Refused:
-            pass
+    account = open_account(project.config, connection, mapping, lease=lease)
+    if mapping.columns:
+        project.warehouse.settle(None)
+    try:
+        with project.warehouse.commit(None) as db:
+            account.fence(db)
+            refused = tuple(typed.fit(db, account.reading, force=force))
+            if not refused:
+                versions = reread(db, account.reading)
+                refused = () if force else _refusals(comparison.changes(db))
+            if refused:
+                raise _Refused
+            replace(db, account.reading)
+            debts.owe_new(db, connection.name, _new_details(project, db, connection, account.reading), utc_now())
+            books.keep_mapping(db, connection.name, mapping.version, mapping.whole, utc_now())
+    except _Refused:
+        pass
     return versions, refused
 
 

