@@ -348,7 +348,7 @@ def test_writing_back_reads_what_the_crm_says(tmp_path: Path) -> None:
 
 
 def test_a_limit_holds_whatever_is_asked_for(synced: Place) -> None:
-    """Where nothing is decided of stages and owners, deals of one connection, stage or owner are limited all the same."""
+    """Where nothing is decided of stages and owners, deals of one connection or owner are limited all the same."""
     for view in ("deals", "open_deals", "owners"):
         for condition in ("connection = 'capsule'", "connection = 'capsule' AND owner_id = 'a.user'"):
             told = synced.run("sql", f"FROM {view} WHERE {condition} LIMIT 1", "--json")
