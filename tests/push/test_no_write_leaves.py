@@ -28,6 +28,7 @@ from tests.push.test_behaviours_lost import NEW
 SOURCE = Path(__file__).parents[2] / "src" / "onepipe"
 WRITING_GETS = ("/opportunities/add_tag",)
 MODES = ("off", "plan")
+REPORTS = ("pipeline", "forecast", "velocity", "health")
 
 
 class Recorder(Sandbox):
@@ -172,6 +173,15 @@ def _arguments(stage: Stage, folder: Path) -> dict[tuple[str, ...], list[tuple[s
         ("connectors", "new"): [("another",)],
         ("connectors", "test"): [("connectors/another.py",)],
         ("schema",): [("config",)],
+        ("mapping", "suggest"): [("capsule",), ("tactile",)],
+        ("problems",): [(), ("--replay",)],
+        ("stages",): [(), ("--apply",)],
+        ("people",): [()],
+        ("freeze",): [("kept",), ("--list",)],
+        **{("report", name): [(), ("-o", str(folder / f"{name}.html"))] for name in REPORTS},
+        ("report", "diff"): [("kept",)],
+        ("export",): [("--format", "csv", "-o", str(folder / "out"))],
+        ("docs", "dbt"): [()],
     }
 
 
