@@ -26,7 +26,10 @@ _FITS = {
     "fraction": "as_fraction(x) IS NOT NULL",
     "currency": "as_currency(x) IS NOT NULL",
 }
-_ENTRIES = "unnest(list_zip(json_keys({0}), json_extract({0}, '$.*')))"
+_ENTRIES = (  # named, since 1.5 cannot unnest a struct without names
+    "unnest(list_transform(list_zip(json_keys({0}), json_extract({0}, '$.*')), "
+    "lambda z: struct_pack(key := z[1], value := z[2])))"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +102,10 @@ def _values(db: Database, connection: str, known: Sequence[Steps]) -> None:
     )
     db.run(
         f"""CREATE OR REPLACE TEMP TABLE tops AS
-        SELECT root, [e[1]] AS steps, e[2] AS value, json_type(e[2]) AS kind
+        SELECT root, [e.key] AS steps, e.value AS value, json_type(e.value) AS kind
         FROM (SELECT 'custom' AS root, {_ENTRIES.format("custom")} AS e FROM ({live})
               UNION ALL SELECT '', {_ENTRIES.format("payload")} FROM ({live}))
-        WHERE root = 'custom' OR NOT list_contains($known, [e[1]])""",
+        WHERE root = 'custom' OR NOT list_contains($known, [e.key])""",
         {"known": [list(steps) for steps in known]},
     )
     db.run(
@@ -111,7 +114,7 @@ def _values(db: Database, connection: str, known: Sequence[Steps]) -> None:
         FROM (SELECT *, CASE WHEN kind IN ('OBJECT', 'ARRAY') THEN value::VARCHAR ELSE value ->> '$' END AS text
               FROM (FROM tops WHERE root = 'custom' OR kind <> 'OBJECT'
                     UNION ALL BY NAME
-                    SELECT root, [steps[1], e[1]] AS steps, e[2] AS value, json_type(e[2]) AS kind
+                    SELECT root, [steps[1], e.key] AS steps, e.value AS value, json_type(e.value) AS kind
                     FROM (SELECT root, steps, {_ENTRIES.format("value")} AS e FROM tops
                           WHERE root = '' AND kind = 'OBJECT')))
         WHERE kind <> 'NULL' AND trimmed(text) IS NOT NULL AND text NOT IN ('[]', '{{}}')
