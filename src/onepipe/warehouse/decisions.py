@@ -20,6 +20,8 @@ COLUMNS = (
 GROUP = "coalesce(own_stage.stage_group, any_stage.stage_group)"
 WEIGHT = "coalesce(own_stage.weight, any_stage.weight)"
 PERSON, TEAM = "who.person", "who.team"
+OWN = {"stage_group": GROUP, "stage_weight": WEIGHT, "person": PERSON, "team": TEAM}
+"""The columns that deals gain by these joins, and what each is made of."""
 
 
 def staged(row: str) -> str:

@@ -28,12 +28,6 @@ _SILENT = (  # what may differ without the deal being another one
     *("connection", "source_id", "connector", "extra", "updated_at", "first_seen_at", "last_changed_at"),
     *("mapping_version", "payload_hash", "is_deleted", "deleted_at", "deleted_evidence"),
 )
-_OWN = {
-    "stage_group": decisions.GROUP,
-    "stage_weight": decisions.WEIGHT,
-    "person": decisions.PERSON,
-    "team": decisions.TEAM,
-}
 _ISO = "strftime({}, '%Y-%m-%dT%H:%M:%SZ')"
 _SEEN = "(SELECT seq FROM frozen_book)"
 _LAST = 2**62  # the place of a deal's last point, behind all its versions
@@ -49,7 +43,7 @@ def prepare(db: Database, kept: Row) -> None:
         "CREATE OR REPLACE TEMP TABLE frozen_book AS SELECT * FROM frozen.frozen WHERE name = $name",
         {"name": kept["name"]},
     )
-    own = "".join(f", {sql} AS {quoted(name)}" for name, sql in _OWN.items())
+    own = "".join(f", {sql} AS {quoted(name)}" for name, sql in decisions.OWN.items())
     db.run(
         f"CREATE OR REPLACE TEMP TABLE stands_now AS SELECT o.*{own}, "
         f"coalesce({standing('o')}, false) AND o.connection NOT IN {RETIRED} AS inside "
@@ -63,7 +57,7 @@ def prepare(db: Database, kept: Row) -> None:
 
 def _compared(db: Database, table: str) -> list[str]:
     """The columns whose values make a deal another one: those of both sides, but for what only we keep of it."""
-    there = {*db.names("FROM opportunities"), *_OWN}
+    there = {*db.names("FROM opportunities"), *decisions.OWN}
     return [one for one in db.names(f"FROM {table}") if one in there and one not in _SILENT]
 
 

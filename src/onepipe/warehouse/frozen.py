@@ -154,12 +154,7 @@ def stood(ends: str) -> str:
 
 def _deals(db: Database) -> str:
     """SQL: the deals of $day with every column that `deals` has, and what tells later how they came to be so."""
-    own = {
-        "stage_group": decisions.GROUP,
-        "stage_weight": decisions.WEIGHT,
-        "person": decisions.PERSON,
-        "team": decisions.TEAM,
-    }
+    own = decisions.OWN
     names = ", ".join(
         f"{own[name]} AS {quoted(name)}" if name in own else f"o.{quoted(name)}" for name in db.names("FROM deals")
     )
