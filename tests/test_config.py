@@ -72,7 +72,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     assert (tmp_path / "out/deals.duckdb", Path("/var/lib/onepipe")) == (cfg.warehouse, cfg.state)
     assert ("Europe/London", tmp_path, tmp_path / "config.yaml") == (cfg.timezone, cfg.folder, cfg.file)
     assert cfg.reporting and ("GBP", tmp_path / "rates.csv") == (cfg.reporting.currency, cfg.reporting.rates)
-    assert cfg.daemon and ("::1", 9464) == (cfg.daemon.listen.host, cfg.daemon.listen.port)
+    assert cfg.daemon.listen and ("::1", 9464) == (cfg.daemon.listen.host, cfg.daemon.listen.port)
     assert ("acme", "capsule", "https://acme.capsulecrm.com/some/path") == (acme.name, acme.connector, acme.base_url)
     assert {"token": "s3cret"} == acme.plain_credentials()
     assert {"client": "Acme", "region": "NO", "code": "007"} == acme.labels
@@ -89,7 +89,7 @@ def test_every_key_but_the_connector_may_be_left_out(tmp_path: Path) -> None:
     cfg = load(tmp_path, "state:\nconnections:\n  acme:\n    connector: capsule\n    labels:\n    write:\n")
     acme = cfg.connections["acme"]
     assert (tmp_path / "warehouse.duckdb", tmp_path / ".onepipe", "UTC") == (cfg.warehouse, cfg.state, cfg.timezone)
-    assert (None, None) == (cfg.reporting, cfg.daemon)
+    assert (None, None) == (cfg.reporting, cfg.daemon.listen)
     assert (True, None, None, {}, {}) == (acme.enabled, acme.base_url, acme.mapping, acme.labels, acme.settings)
     assert (timedelta(minutes=15), timedelta(hours=24)) == (acme.schedule.every, acme.sweep)
     assert (timedelta(minutes=2), "off", "ask") == (acme.overlap, acme.write.mode, acme.write.conflict)

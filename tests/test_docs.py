@@ -19,8 +19,8 @@ import onepipe.warehouse.drift as drift
 import onepipe.warehouse.ledger as ledger
 from onepipe import errors, fitting, registry
 from onepipe.cli import app, exits
-from onepipe.config import Config, Connection
-from onepipe.config.parts import Daemon, FieldRule, Limits, Publish, Reporting, Write
+from onepipe.config import Config, Connection, Daemon
+from onepipe.config.parts import FieldRule, Limits, Publish, Reporting, Write
 from onepipe.connector import Connector
 from onepipe.mapping import FIELD_KEYS, MAPPING_KEYS, TYPES
 from onepipe.merge.states import SHOWN, STATES

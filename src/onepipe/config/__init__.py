@@ -2,7 +2,8 @@
 
 from onepipe.config.load import load, schema
 from onepipe.config.notation import Address, Schedule, duration, is_loopback
-from onepipe.config.parts import WHOLE, Config, Connection, Daemon, Limits, Policy, Publish, Reporting, Write
+from onepipe.config.parts import WHOLE, Config, Connection, Limits, Policy, Publish, Reporting, Write
+from onepipe.config.service import Daemon, Happening, Tell
 
 __all__ = [
     "WHOLE",
@@ -10,11 +11,13 @@ __all__ = [
     "Config",
     "Connection",
     "Daemon",
+    "Happening",
     "Limits",
     "Policy",
     "Publish",
     "Reporting",
     "Schedule",
+    "Tell",
     "Write",
     "duration",
     "is_loopback",

@@ -90,6 +90,13 @@ def base_url(value: object) -> str:
     return f"{parts.scheme}://{parts.netloc.lower()}{parts.path.rstrip('/')}"
 
 
+def webhook(value: object) -> str:
+    """An address to post to: https, or http to this machine; unlike a CRM's, it may carry a query."""
+    text = str(value).strip()
+    address, _, query = text.partition("?")
+    return base_url(address) + (f"?{query}" if query else "")
+
+
 def is_loopback(host: str) -> bool:
     """Whether a host name is this machine's own loopback: localhost, 127.0.0.0/8, ::1."""
     try:

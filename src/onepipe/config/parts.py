@@ -1,27 +1,29 @@
 """What config.yaml says, as frozen objects. Descriptions and defaults here are those of `onepipe schema config`."""
 
-import re
-from collections.abc import Callable, Sequence
-from datetime import timedelta
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PrivateAttr,
-    SecretStr,
-    ValidationInfo,
-    WithJsonSchema,
-    field_validator,
-)
+from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, field_validator
 
-import onepipe.config.notation as notation
-from onepipe import model
+from onepipe.config.kinds import (
+    ConnectionName,
+    Currency,
+    Duration,
+    FieldName,
+    LeftOut,
+    Location,
+    Part,
+    Reserve,
+    Schedule,
+    Secret,
+    Url,
+    Zone,
+    default,
+    listed,
+)
+from onepipe.config.service import Daemon
 from onepipe.errors import ConfigError, Fault
 from onepipe.yamlmarks import Marks, did_you_mean
 
@@ -29,99 +31,28 @@ Policy = Literal["ask", "remote_wins", "local_wins", "fill_if_blank"]
 WHOLE = "whole.duckdb"  # in the state folder: everything, where the published file leaves something out
 
 
-def _beside(value: object, info: ValidationInfo) -> object:
-    """A path as the user wrote it, made absolute: relative ones lie beside config.yaml."""
-    folder: Path = (info.context or {}).get("folder", Path())
-    return folder / Path(value).expanduser() if isinstance(value, str | Path) else value
-
-
-def _read(reader: Callable[[object], Any]) -> BeforeValidator:
-    """Read a value by one of notation's functions; a value that was already read (a default) passes."""
-    return BeforeValidator(lambda value: reader(value) if isinstance(value, str | int | float) else value)
-
-
-def _connection_name(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", value):
-        raise ValueError("a connection's name is made of letters, digits and _ - . and begins with none of - and .")
-    return value
-
-
-def _field_name(value: str) -> str:
-    known = [column.name for column in model.MAPPED if column.name not in ("custom", "extra")] + ["line_items"]
-    if value in known or re.fullmatch(r"(custom|extra)\..+", value):
-        return value
-    raise ValueError(f"no field is called {value!r}; {did_you_mean(value, known)} (also custom.KEY and extra.NAME)")
-
-
-def _left_out(value: str) -> str:
-    children = {f"{child.name}.{column.name}" for child in model.CHILDREN.values() for column in child.columns}
-    known = [column.name for column in model.MAPPED if column.name != "is_archived"] + [*model.CHILDREN, *children]
-    known += ["person", "team"]
-    if value in known or re.fullmatch(r"x_[a-z][a-z0-9_]*", value):
-        return value
-    if value in [column.name for column in model.OPPORTUNITY]:
-        raise ValueError(f"{value} cannot be left out: rows are told apart, or deals found open, by it")
-    raise ValueError(f"no column is called {value!r}; {did_you_mean(value, known)} (also x_NAME)")
-
-
-def _listed(value: object) -> object:
-    if isinstance(value, str):
-        raise ValueError(f"is a list of columns, even for one: [{value}]")
-    return value
-
-
-def _text(pattern: str | None = None) -> WithJsonSchema:
-    return WithJsonSchema({"type": "string"} | ({"pattern": pattern} if pattern else {}))
-
-
-def _default(value: object, description: str, **bounds: Any) -> Any:
-    """A key that may be left out; the default is given as a user would write it, and read like it."""
-    return Field(default=value, description=description, **bounds)
-
-
-_DURATION = "^[0-9]+[smhd]$"
-Location = Annotated[Path, BeforeValidator(_beside), _text()]
-Duration = Annotated[timedelta, _read(notation.duration), _text(_DURATION)]
-Schedule = Annotated[notation.Schedule, _read(notation.schedule), _text(rf"{_DURATION}|^\S+( \S+){{4}}$")]
-Reserve = Annotated[float, _read(notation.reserve), _text(r"^[0-9]{1,2}(\.[0-9]+)?%$")]
-Secret = Annotated[SecretStr, Field(min_length=1)]
-Url = Annotated[str, _read(notation.base_url), _text("^https?://")]
-Listen = Annotated[notation.Address, _read(notation.address), _text(":[0-9]+$")]
-Zone = Annotated[str, _read(notation.timezone)]
-FieldName = Annotated[str, BeforeValidator(_field_name)]
-LeftOut = Annotated[str, AfterValidator(_left_out)]
-ConnectionName = Annotated[str, BeforeValidator(_connection_name)]
-Currency = Annotated[str, _read(notation.currency), _text("^[A-Za-z]{3}$")]
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", arbitrary_types_allowed=True, validate_default=True, hide_input_in_errors=True
-    )
-
-
-class FieldRule(_Part):
+class FieldRule(Part):
     """How one field is written back."""
 
-    conflict: Policy | None = _default(None, "What to do when both sides changed this field")
-    write: bool = _default(True, "false: never written, whatever is edited here")
+    conflict: Policy | None = default(None, "What to do when both sides changed this field")
+    write: bool = default(True, "false: never written, whatever is edited here")
 
 
-class Limits(_Part):
+class Limits(Part):
     """What a push may do at the most."""
 
-    max_rows: int = _default(200, "A plan with more records is refused whole", ge=0)
-    max_deletes: int = _default(0, "A plan with more deletions is refused whole", ge=0)
-    canary: int = _default(5, "So many records are written and verified before the rest", ge=0)
+    max_rows: int = default(200, "A plan with more records is refused whole", ge=0)
+    max_deletes: int = default(0, "A plan with more deletions is refused whole", ge=0)
+    canary: int = default(5, "So many records are written and verified before the rest", ge=0)
 
 
-class Write(_Part):
+class Write(Part):
     """Whether and how edits go back to the CRM."""
 
-    mode: Literal["off", "plan", "on"] = _default("off", "off: nothing but reads; plan: plans only; on: apply")
-    conflict: Policy = _default("ask", "What to do when both sides changed a field")
-    fields: dict[FieldName, FieldRule] = _default({}, "Exceptions by field (a column, custom.KEY or extra.NAME)")
-    limits: Limits = _default(Limits(), "What a push may do at the most")
+    mode: Literal["off", "plan", "on"] = default("off", "off: nothing but reads; plan: plans only; on: apply")
+    conflict: Policy = default("ask", "What to do when both sides changed a field")
+    fields: dict[FieldName, FieldRule] = default({}, "Exceptions by field (a column, custom.KEY or extra.NAME)")
+    limits: Limits = default(Limits(), "What a push may do at the most")
 
     def policy(self, field: str) -> Policy:
         """What to do when both sides changed `field`."""
@@ -133,22 +64,22 @@ class Write(_Part):
         return field not in self.fields or self.fields[field].write
 
 
-class Connection(_Part):
+class Connection(Part):
     """One account of one CRM."""
 
     connector: str = Field(description="Which CRM: the name of a file in connectors/, without .py", min_length=1)
-    base_url: Url | None = _default(None, "The account's address; may carry a path; http only to this machine")
-    credentials: dict[str, Secret] = _default({}, "What the connector asks for; best as ${NAME}")
-    labels: dict[str, str] = _default({}, "Any words to select connections by: label:client=Acme")
-    enabled: bool = _default(True, "false keeps the data and stops syncing")
-    mapping: Location | None = _default(None, "Default: mappings/CONNECTOR.yaml beside this file, then ours")
-    schedule: Schedule = _default("15m", "Interval or five-field cron, for the daemon")
-    sweep: Duration = _default("24h", "How often everything is read again")
-    overlap: Duration = _default("2m", "How far each run reads back before the watermark")
-    reserve: Reserve = _default("50%", "How much of the CRM's quota is left to people and other programs")
-    currency: Currency | None = _default(None, "For CRMs whose records carry none")
-    settings: dict[str, Any] = _default({}, "The connector's own, described in its file")
-    write: Write = _default(Write(), "Whether and how edits go back to the CRM")
+    base_url: Url | None = default(None, "The account's address; may carry a path; http only to this machine")
+    credentials: dict[str, Secret] = default({}, "What the connector asks for; best as ${NAME}")
+    labels: dict[str, str] = default({}, "Any words to select connections by: label:client=Acme")
+    enabled: bool = default(True, "false keeps the data and stops syncing")
+    mapping: Location | None = default(None, "Default: mappings/CONNECTOR.yaml beside this file, then ours")
+    schedule: Schedule = default("15m", "Interval or five-field cron, for the daemon")
+    sweep: Duration = default("24h", "How often everything is read again")
+    overlap: Duration = default("2m", "How far each run reads back before the watermark")
+    reserve: Reserve = default("50%", "How much of the CRM's quota is left to people and other programs")
+    currency: Currency | None = default(None, "For CRMs whose records carry none")
+    settings: dict[str, Any] = default({}, "The connector's own, described in its file")
+    write: Write = default(Write(), "Whether and how edits go back to the CRM")
 
     _name: str = PrivateAttr("")
 
@@ -167,19 +98,19 @@ class Connection(_Part):
         return {key: value.get_secret_value() for key, value in self.credentials.items()}
 
 
-class Reporting(_Part):
+class Reporting(Part):
     """Amounts in one currency, and the fiscal year."""
 
     currency: Currency = Field(description="The currency amounts are reported in")
-    rates: Location | None = _default(None, "CSV file: date,currency,rate (what one unit is worth); no rate, no number")
-    fiscal_year_start: int = _default(1, "The month in which a fiscal year begins, 1 to 12", ge=1, le=12)
+    rates: Location | None = default(None, "CSV file: date,currency,rate (what one unit is worth); no rate, no number")
+    fiscal_year_start: int = default(1, "The month in which a fiscal year begins, 1 to 12", ge=1, le=12)
 
 
-class Publish(_Part):
+class Publish(Part):
     """What the published file does not hold."""
 
-    raw: bool | None = _default(None, "false: nothing of what the CRMs sent; default: true, with `exclude` false")
-    exclude: Annotated[tuple[LeftOut, ...], BeforeValidator(_listed)] = _default(
+    raw: bool | None = default(None, "false: nothing of what the CRMs sent; default: true, with `exclude` false")
+    exclude: Annotated[tuple[LeftOut, ...], BeforeValidator(listed)] = default(
         (), "Columns that are NULL wherever they appear: contact_email, x_arr, notes, contacts.email, ..."
     )
 
@@ -198,22 +129,16 @@ class Publish(_Part):
         return ("raw", *sorted(set(self.exclude))) if self.exclude or self.raw is False else ()
 
 
-class Daemon(_Part):
-    """The daemon's own port."""
-
-    listen: Listen = Field(description="host:port of health and metrics")
-
-
-class Config(_Part):
+class Config(Part):
     """A whole config.yaml. Paths are absolute; `connections` are in the order of the file."""
 
-    warehouse: Location = _default("warehouse.duckdb", "What people query; replaced after every run")
-    state: Location = _default(".onepipe", "Folder of private working files")
-    timezone: Zone = _default("UTC", "Reporting zone for days and months")
-    reporting: Reporting | None = _default(None, "Amounts in one currency; absent: none")
-    publish: Publish = _default(Publish(), "What the published file does not hold")
-    daemon: Daemon | None = _default(None, "The daemon's port; absent: none")
-    connections: dict[ConnectionName, Connection] = _default({}, "One CRM account each, under a name of your own")
+    warehouse: Location = default("warehouse.duckdb", "What people query; replaced after every run")
+    state: Location = default(".onepipe", "Folder of private working files")
+    timezone: Zone = default("UTC", "Reporting zone for days and months")
+    reporting: Reporting | None = default(None, "Amounts in one currency; absent: none")
+    publish: Publish = default(Publish(), "What the published file does not hold")
+    daemon: Daemon = default(Daemon(), "How the daemon works, its port, and whom it tells")
+    connections: dict[ConnectionName, Connection] = default({}, "One CRM account each, under a name of your own")
 
     _marks: Marks = PrivateAttr()
 

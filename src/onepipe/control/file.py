@@ -10,7 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from onepipe.control.alerts import ALERTS
+from onepipe.control.erased import ERASED
 from onepipe.control.pushing import CONFLICTS, PUSHING
+from onepipe.control.service import SERVICE
 from onepipe.errors import ConfigError, DiskTrouble
 
 Row = sqlite3.Row
@@ -62,6 +65,9 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     ),
     PUSHING,
     CONFLICTS,
+    SERVICE,
+    ALERTS,
+    ERASED,
 )
 
 

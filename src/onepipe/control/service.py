@@ -1,0 +1,3 @@
+"""What the daemon is told and remembers: runs asked for, pauses, its breaker, and the runs it did not make."""
+
+SERVICE: tuple[str, ...] = ()
