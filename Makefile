@@ -7,7 +7,7 @@ LOCK = UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile --quiet --universal 
 ROOM = $(shell df --output=avail -k /dev/shm 2>/dev/null | tail -n 1)
 MEMORY = $(if $(TMPDIR),,$(shell [ "$(ROOM)" -gt 6000000 ] 2>/dev/null && echo TMPDIR=/dev/shm))
 
-.PHONY: demo test check fmt soak soak-properties lock
+.PHONY: demo test check fmt soak soak-daemon soak-properties lock
 demo: .venv/ready    # five CRMs on loopback, synced into DuckDB, changed, synced again; needs no network
 	$(BIN)/onepipe demo
 test: .venv/ready    # all tests
@@ -18,6 +18,8 @@ fmt: .venv/ready     # put every file into the house style
 	$(BIN)/ruff check --fix && $(BIN)/ruff format
 soak: .venv/ready    # SEEDS (1000) fresh simulations, from FIRST where given; SEED=123 replays that one and tells all of it
 	$(BIN)/python -m tests.simulation.play
+soak-daemon: .venv/ready  # MINUTES (30) of a daemon that is killed again and again, beside edits and readers; SEED=7 edits the same again
+	$(MEMORY) $(BIN)/python -m tests.daemon.soak
 soak-properties: .venv/ready  # the property tests with fifty times as many examples
 	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest -n auto
 lock:                # new versions of all packages; needs uv
