@@ -19,7 +19,7 @@ from typing import Any
 
 import duckdb
 
-from onepipe.errors import RateLimited
+from onepipe.errors import BadPayload, RateLimited
 from onepipe.report import RunReport
 from onepipe.sandbox.faults import Fault
 from onepipe.sandbox.wire import Call
@@ -36,7 +36,7 @@ NO_BOOKS = dict.fromkeys(("complete_through", "last_sweep_at"))
 DAY = 90_000.0
 ENDINGS = 4
 TRIES = 6
-UNANSWERED = ("reset", "hang", "truncated")
+UNANSWERED = ("reset", "hang", "truncated", "short_body")
 BESIDES = ("/list_all", "/recently_won", "/recently_lost")
 
 
@@ -67,6 +67,7 @@ class Play:
         self.picture, self.books = NOTHING, dict(NO_BOOKS)
         self.shown: Picture | None = None
         self.publishing = self.lied = False
+        self.garbled = False  # whether a run was killed over pages that make no sense: the next one says so
         self.lines: list[str] = []
         self.wrong: list[str] = []
 
@@ -98,6 +99,7 @@ class Play:
         # one that is deleted meanwhile makes up for it.
         moved = bool(act.during) and bool(getattr(crm.options, "shuffle_ties", False))
         lies = moved or any(self.lies(kind, path) for kind, path in struck)
+        self.garbled = report is None and any(kind == "wrong_shape" for kind, _ in struck)
         self.judge(f"run {number}", report, began, {kind for kind, _ in struck}, lies=lies)
 
     def run(self, during: dict[int, list[str]], stopped: Any = None, **options: Any) -> tuple[RunReport | None, float]:
@@ -199,6 +201,8 @@ class Play:
             self.judge(what, report, began, set())
             one = report.connections[0] if report else None
             if one and (one.status == "complete" or isinstance(one.error, RateLimited)):
+                return True
+            if one and self.garbled and isinstance(one.error, BadPayload):
                 return True
             if self.wrong:
                 break
