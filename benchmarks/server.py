@@ -6,7 +6,8 @@ Records of about 1 KB, pages of up to 100, the envelope and the filter `updated_
 stands before the path chooses: `/rows/10000/ms/100/opportunities` is a list of the first 10,000 records, each
 answer of which takes 100 ms. `/rows/10000/change?records=1000` gives 1,000 of those, evenly spread, a new stamp and
 cost; `/reset` takes all changes back. `/fail/5/opportunities` fails on 5 of 100 requests. Row counts are multiples
-of 100. There is no `list_all`, as in early accounts: such a path answers Tactile's HTML login page.
+of 100, or fewer than 100. `/account/7/rows/50/touch` changes one record of that account alone. There is no `list_all`,
+as in early accounts: such a path answers Tactile's HTML login page.
 """
 
 import argparse
@@ -106,6 +107,7 @@ class Account:
     def __init__(self, records: Records) -> None:
         self.records = records
         self.chance = random.Random(11)
+        self.touched: dict[int, dict[int, tuple[str, bytes]]] = {}  # of single accounts: place, stamp and record
 
     def answer(self, target: str) -> tuple[bytes | None, str, float]:
         """The body, its content type, and the seconds to wait before it is sent; None where the request fails."""
@@ -119,12 +121,19 @@ class Account:
         if self.chance.random() * 100 < chosen.get("fail", 0):
             return None, "text/plain", chosen.get("ms", 0) / 1000
         rows = min(chosen.get("rows", self.records.rows), self.records.rows)
-        body, kind = self._body("/".join(steps), query, rows), "application/json"
+        own = chosen.get("account", -1)
+        if steps == ["touch"]:
+            place, moment = self.chance.randrange(rows), time.time()
+            self.touched.setdefault(own, {})[place] = stamp(moment)[:19], self.records.record(place, moment)
+            return b"{}", "application/json", 0.0
+        body, kind = self._body("/".join(steps), query, rows, self.touched.get(own, {})), "application/json"
         return (LOGIN, "text/html", 0.0) if body is None else (body, kind, chosen.get("ms", 0) / 1000)
 
-    def _body(self, path: str, query: dict[str, str], rows: int) -> bytes | None:
+    def _body(
+        self, path: str, query: dict[str, str], rows: int, touched: dict[int, tuple[str, bytes]]
+    ) -> bytes | None:
         if path == "opportunities":
-            return self._list(query, rows)
+            return self._list(query, rows, touched)
         if path == "opportunities/options":
             return json.dumps({"status": "success", "opportunity_options": OPTIONS}).encode()
         if path == "change":
@@ -135,13 +144,17 @@ class Account:
             return b"{}"
         return None
 
-    def _list(self, query: dict[str, str], rows: int) -> bytes:
+    def _list(self, query: dict[str, str], rows: int, touched: dict[int, tuple[str, bytes]]) -> bytes:
         size, number = int(query.get("limit", 30)), int(query.get("page", 1))
         size = size if 1 <= size <= PAGE else 30
         since = query.get("updated_after", "")[:19]
         if since > stamp(self.records.now - 80_000):  # later than every original: only what was changed can match
-            found = [text for at, (when, text) in self.records.changed.items() if at < rows and when > since]
+            changed = self.records.changed | touched
+            found = [text for at, (when, text) in changed.items() if at < rows and when > since]
             inside, rows = b",".join(found[(number - 1) * size : number * size]), len(found)
+        elif rows < PAGE:
+            places = range((number - 1) * size, min(rows, number * size))
+            inside = b",".join(touched[at][1] if at in touched else self.records.one(at) for at in places)
         else:
             inside = self.records.page(rows, number, size)
         counters = b'],"cur_page":%d,"num_pages":%d,"per_page":%d,"total":%d}' % (number, -(-rows // size), size, rows)

@@ -148,7 +148,7 @@ connections:
 
 def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path) -> None:
     """A list, or a bare word, is no configuration."""
-    known = "warehouse, state, timezone, reporting, publish, daemon, connections"
+    known = "warehouse, state, timezone, reporting, publish, daemon, connections, connections_from"
     expected = f"needs keys of its own, indented below it: {known}"
     assert [f"1:1: (file): {expected}"] == faults(tmp_path, "- a\n- b\n")
     assert ["1:14: connections: needs keys of its own, indented below it"] == faults(tmp_path, "connections: 3\n")
@@ -288,6 +288,28 @@ def test_a_value_that_cannot_be_had_names_file_line_and_key(tmp_path: Path) -> N
     assert "cannot be read (IsADirectoryError)" in found[5]
     assert [".env:2:1", ".env:3:1"] == [fault.partition(": ")[0] for fault in found[:2]]
     assert not any("secret" in fault or "half" in fault for fault in found)
+
+
+def test_the_path_of_a_file_may_begin_with_a_variable(tmp_path: Path) -> None:
+    """What systemd hands to a service lies in a folder that only a variable names; .env may name it for other uses."""
+    folder = tmp_path / "handed over"
+    folder.mkdir()
+    (folder / "acme").write_text("s3cret\n")
+    text = one("credentials", "{token: '${file:$CREDENTIALS_DIRECTORY/acme}'}")
+    given = load(tmp_path, text, {"CREDENTIALS_DIRECTORY": str(folder)})
+    (tmp_path / ".env").write_text('CREDENTIALS_DIRECTORY="handed over"\n')
+    beside = load(tmp_path, text)
+    assert "s3cret" == given.connections["acme"].plain_credentials()["token"]
+    assert "s3cret" == beside.connections["acme"].plain_credentials()["token"]
+
+
+def test_a_path_with_a_variable_that_is_not_set_names_the_variable(tmp_path: Path) -> None:
+    """Whoever types a command outside of the service learns what it has and they have not."""
+    (fault,) = faults(tmp_path, one("credentials", "{token: '${file:$CREDENTIALS_DIRECTORY/acme}'}"))
+    assert (
+        "4:26: connections.acme.credentials.token: ${file:$CREDENTIALS_DIRECTORY/acme}: CREDENTIALS_DIRECTORY is not "
+        "set; set it in the environment or in a .env beside this file"
+    ) == fault
 
 
 def test_empty_credentials_are_faults(tmp_path: Path) -> None:

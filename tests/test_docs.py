@@ -19,9 +19,10 @@ import onepipe.warehouse.drift as drift
 import onepipe.warehouse.ledger as ledger
 from onepipe import errors, fitting, registry
 from onepipe.cli import app, exits
-from onepipe.config import Config, Connection, Daemon
+from onepipe.config import Config, Connection, Daemon, Fleet, Happening
 from onepipe.config.parts import FieldRule, Limits, Publish, Reporting, Write
 from onepipe.connector import Connector
+from onepipe.daemon.onlooker import Place as DaemonPlace
 from onepipe.mapping import FIELD_KEYS, MAPPING_KEYS, TYPES
 from onepipe.merge.states import SHOWN, STATES
 from onepipe.model import CHILDREN
@@ -103,7 +104,9 @@ def test_the_global_options_are_explained() -> None:
     assert [] == [name for name in every if name != "--help" and name not in told]
 
 
-TYPED = re.compile(r"(?:`|^(?:#|    )[ #\d.]*)onepipe (?:--config \S+ )?([a-z]+)(?: ([a-z]+))?", re.MULTILINE)
+TYPED = re.compile(
+    r"(?:`|^(?:#|    )[ #\d.]*)onepipe (?:--config \S+ )?([a-z]+(?:-[a-z]+)*)(?: ([a-z]+))?", re.MULTILINE
+)
 COMING: set[tuple[str, str]] = set()  # promised, and named in places; README says that they are not there yet
 
 
@@ -156,6 +159,7 @@ STANDINGS: dict[str, dict[str, Any]] = {
     "suspect": {"suspect_since": "2026-01-15T10:00:00Z", "suspect_rows": 12},
     "held back": {"held_until": "2026-01-15T13:00:00Z", "held_why": "the quota is used up"},
     "loading": {"complete_through": None, "open_slices": 1},
+    "paused": {"paused": "since 2026-01-15 10:00 UTC by operator (their CRM is moved)"},
     "never run": {"state": "never run", "complete_through": None},
     "disabled": {"state": "disabled"},
     "retired": {"state": "retired"},
@@ -185,6 +189,26 @@ def test_every_heading_of_status_is_explained() -> None:
     assert [] == [heading for heading in headings if heading not in told]
 
 
+def test_every_event_and_place_of_the_daemon_is_explained() -> None:
+    """docs/daemon.md has a row for each event that people can be told of, and says where a connection may stand."""
+    events = {cells[0].strip("`") for cells in rows(section(page("docs/daemon.md"), "Alerts"))}
+    assert set(get_args(Happening)) <= events
+    (places,) = [cells[1] for cells in rows(section(page("docs/daemon.md"), "Watching")) if "`place`" in cells[0]]
+    assert [] == [place for place in get_args(DaemonPlace) if place not in places]
+
+
+def test_every_reason_for_a_run_not_made_is_explained() -> None:
+    """docs/daemon.md says of each what it means and what to do: those that the desk and the end of a run can give."""
+    said = [(HOUSE / "src/onepipe/daemon" / name).read_text(encoding="utf-8") for name in ("desk.py", "after.py")]
+    against = re.search(r"def _against.*?(?=\n    def )", said[0], re.DOTALL)
+    told = {cells[0].strip("`") for cells in rows(section(page("docs/daemon.md"), "Why did it not run")) if all(cells)}
+    assert against
+    reasons = set(re.findall(r'(?:return|if seat.refused else) "([a-z ]+)"', against[0]))
+    reasons |= set(re.findall(r'_pass\(seat, "([a-z ]+)"', said[0])) | set(re.findall(r'"\w+": "([a-z ]+)"', said[1]))
+    assert len(reasons) >= 8
+    assert reasons <= told
+
+
 def test_every_kind_of_drift_and_of_late_row_is_explained() -> None:
     """docs say what each word in a report or a table means."""
     told = {cells[0] for cells in rows(section(page("docs/operations.md"), "Drift"))}
@@ -200,7 +224,7 @@ def test_every_state_of_a_push_is_explained() -> None:
     assert every == [cells for cells in told if cells and cells[0].startswith("`")]
 
 
-@pytest.mark.parametrize("model", [Config, Connection, Reporting, Publish, Daemon, Write, FieldRule, Limits])
+@pytest.mark.parametrize("model", [Config, Connection, Fleet, Reporting, Publish, Daemon, Write, FieldRule, Limits])
 def test_every_config_key_is_explained(model: type[BaseModel]) -> None:
     """docs/config.md names every key, and its default where that is a word."""
     told = {cells[0]: cells for cells in rows(page("docs/config.md"))}

@@ -16,7 +16,7 @@ STEPS = (
     # words
     "errors model records excerpt quotas",
     # tools
-    "yamlmarks report decode http paging transform merge logs",
+    "yamlmarks report decode http paging transform merge logs redaction",
     "config",
     # what a CRM is
     "connector mapping",
@@ -28,7 +28,8 @@ STEPS = (
     "account fitting publish reports beside export dbt",
     "journal",
     "project pull sweep",
-    "costs restage",
+    "costs restage keeping",
+    "erase",
     "run remap freezing replay suggest edit",
     "push",
     # doors
@@ -38,7 +39,13 @@ STEPS = (
     "__main__",
 )
 STEP = {room: number for number, rooms in enumerate(STEPS) for room in rooms.split()}
-SEALED = {"httpx": "http", "duckdb": "warehouse", "sqlite3": "control", "apscheduler": "daemon"}
+SEALED = {
+    "httpx": "http",
+    "duckdb": "warehouse",
+    "sqlite3": "control",
+    "apscheduler": "daemon",
+    "prometheus_client": "daemon",
+}
 FORBIDDEN = ("utils", "util", "common", "helpers", "helper", "manager", "misc", "base")
 FILE_LINES, CONNECTOR_LINES, FUNCTION_LINES = 300, 180, 50
 

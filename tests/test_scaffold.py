@@ -60,10 +60,13 @@ def test_every_example_in_the_new_config_is_valid(tmp_path: Path) -> None:
     scaffold.project(tmp_path)
     text = (tmp_path / "config.yaml").read_text()
     head, connections = text.split("connections:\n")
-    head = re.sub(r"^# (?=(reporting|publish|daemon):)", "", head, flags=re.MULTILINE)
+    says, keys = head.split("\nwarehouse:")
+    keys = re.sub(r"^# (?=(reporting|publish|daemon|connections_from):|  )", "", keys, flags=re.MULTILINE)
+    head = f"{says}\nwarehouse:{keys}"
     (tmp_path / "config.yaml").write_text(head + "connections:\n" + connections.replace("\n# ", "\n  "))
+    (tmp_path / "accounts.csv").write_text("account\nacme\n")
     (tmp_path / ".env").write_text(
-        re.sub(r"=$", "=secret", (tmp_path / ".env.example").read_text(), flags=re.MULTILINE)
+        re.sub(r"=$", "=secret", (tmp_path / ".env.example").read_text(), flags=re.MULTILINE) + "TOKEN_ACME=secret\n"
     )
     cfg = config.load(tmp_path / "config.yaml", {})
     shipped = {found.name for found in registry.every("connectors", None)}

@@ -10,18 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from onepipe import registry
-from onepipe.compile import select, stages
+from onepipe.compile import compiled
 from onepipe.config import Config, Connection
 from onepipe.connector import Connector, Facts
-from onepipe.control import Allowance, Credential, Lease, Quotas
+from onepipe.control import Allowance, Credential, Erased, Lease, Quotas
 from onepipe.decode import plain_json
 from onepipe.decode.content import same_content
 from onepipe.errors import DiskTrouble
 from onepipe.http import Budget, Gate, Http
-from onepipe.mapping import Mapping, load_mapping
+from onepipe.mapping import OWN_DAY, Mapping, kept_mapping
 from onepipe.model import Column
 from onepipe.quotas import duration, lasting
-from onepipe.transform import macros
+from onepipe.redaction import EACH, FIGURES, PERSONAL, Kept, Redaction, paths_kept
 from onepipe.warehouse import books
 from onepipe.warehouse.database import Database
 from onepipe.warehouse.versions import Reading
@@ -38,7 +38,8 @@ def utc_now() -> datetime:
 class Account:
     """A connection at work. `now` is our clock; `lease` what allows it to commit; `credential` whose sight it has.
 
-    `allowance` is its place in the quota ledger, if there is one; `share` is how much of each quota is ours.
+    `allowance` is its place in the quota ledger, if there is one; `share` is how much of each quota is ours;
+    `redaction` what its answers are held against where people were erased.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Account:
     credential: Credential | None = None
     allowance: Allowance | None = None
     share: float = 1.0
+    redaction: Redaction | None = None
     now: Clock = field(default=utc_now)
 
     @property
@@ -130,10 +132,14 @@ def open_account(
     lease: Lease | None = None,
     credential: Credential | None = None,
     quotas: Quotas | None = None,
+    erased: Erased | None = None,
     now: Clock = utc_now,
     sleep: Callable[[float], object] = time.sleep,
 ) -> Account:
-    """Open a connection; its requests are counted in `quotas`, where given. Raises ConfigError."""
+    """Open a connection; its requests are counted in `quotas`, its answers held against `erased`, where given.
+
+    Raises ConfigError.
+    """
     allowed = allowance(config, connection, quotas, now) if quotas else None
     connector = open_connector(config, connection, budget=budget, ledger=allowed, now=now, sleep=sleep)
     return Account(
@@ -147,13 +153,29 @@ def open_account(
         credential=credential,
         allowance=allowed,
         share=1 - connection.reserve,
+        redaction=erased.redaction(connection.name, kept_of(mapping, connector)) if erased else None,
         now=now,
     )
 
 
+def kept_of(mapping: Mapping, connector: Connector | type[Connector]) -> Kept:
+    """What of a connection's answers stays where a person was erased, and where people stand in them."""
+    figures = [one for name, one in mapping.fields.items() if name in (*FIGURES, OWN_DAY)]
+    personal = [one for name, one in mapping.fields.items() if name in PERSONAL]
+    read = (source for one in figures for source in one.read() if source.root == "" and not source.is_list)
+    gone = (source for one in personal for source in one.sources if source.root == "")
+    paths = paths_kept((("", *source.steps) for source in read), (("", *source.steps) for source in gone))
+    parts = []
+    for rules in mapping.children.values():
+        first, below = rules.each.first, [step for steps, _ in rules.each.below for step in (*steps, EACH)]
+        parts.append((*([] if first.root else [""]), *first.steps, EACH, *below))
+    key = ("", *mapping.key.steps)
+    return Kept(tuple(sorted({key, *paths})), tuple(sorted(parts)), tuple(sorted(connector.facts.reference)))
+
+
 def reading_of(config: Config, connection: Connection, mapping: Mapping, connector: Connector) -> Reading:
     """How a connection's payloads are read by a mapping; the connector need not be open."""
-    staged = {name: sql for name in _resources(connector) if (sql := stages(mapping, name))}
+    statements, staged, used = compiled(mapping, _resources(connector))
     asked = connection.settings.get("details", True) is not False
     return Reading(
         connection=connection.name,
@@ -162,8 +184,8 @@ def reading_of(config: Config, connection: Connection, mapping: Mapping, connect
         currency=connection.currency,
         timezone=config.timezone,
         version=mapping.version,
-        macros=tuple(macros(" ".join([select(mapping), *staged.values()]))),
-        select=select(mapping),
+        macros=used,
+        select=statements,
         exact=plain_json,
         same=partial(same_content, apart=connector.facts.drifting),
         stages=staged,
@@ -184,6 +206,8 @@ def open_connector(
     sleep: Callable[[float], object] = time.sleep,
 ) -> Connector:
     """The connector of a connection, with its door to the network. Raises ConfigError."""
+    if connection.fault:
+        raise connection.fault
     made = registry.load(connection.connector, config.folder)
     connector = made(connection.base_url or made.facts.base_url, connection.plain_credentials(), connection.settings)
 
@@ -219,7 +243,9 @@ def closed_connector(config: Config, connection: Connection) -> Connector:
 
 
 def account_url(config: Config, connection: Connection) -> str:
-    """Where a connection's account is, in the one form that its name is bound to."""
+    """Where a connection's account is, in the one form that its name is bound to. Raises ConfigError."""
+    if connection.fault:
+        raise connection.fault  # its address may be what is wrong
     return closed_connector(config, connection).base_url
 
 
@@ -235,7 +261,7 @@ def mapping_at(path: Path, project: Path | None) -> Mapping:
 
     Raises ConfigError.
     """
-    return load_mapping(path, partial(registry.named, "mappings", project=project))
+    return kept_mapping(path, partial(registry.named, "mappings", project=project))
 
 
 def mapping_of(config: Config, connection: Connection) -> Mapping:
@@ -261,7 +287,7 @@ def applied_mapping(config: Config, connection: Connection, kept: tuple[str, str
             f"the mapping of {connection.name} could not be written to {copy}: {error}",
             "all rows are safe; free some space there and run again",
         ) from error
-    return load_mapping(copy)
+    return kept_mapping(copy)
 
 
 def _resources(connector: Connector) -> tuple[str, ...]:

@@ -29,7 +29,19 @@ SIDE_BY_SIDE = 4  # details that are
 
 def plan(project: Project, words: Sequence[str], options: Options) -> list[dict[str, Any]]:
     """For each connection its slices and what they are expected to cost; None for what the CRM does not tell."""
-    return [_planned(project, one, options) for one in project.choose(words) if one.enabled]
+    chosen = [one for one in project.choose(words) if one.enabled]
+    return [_unplanned(one, one.fault) if one.fault else _planned(project, one, options) for one in chosen]
+
+
+def _unplanned(connection: Connection, fault: OnepipeError) -> dict[str, Any]:
+    unknown = ("slices", "since", "until", "rows", "requests", "quota_share", "quota", "seconds")
+    return {
+        "connection": connection.name,
+        **dict.fromkeys(unknown),
+        "error": described(fault),
+        "details": 0,
+        "pieces": [],
+    }
 
 
 def _planned(project: Project, connection: Connection, options: Options) -> dict[str, Any]:

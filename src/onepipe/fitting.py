@@ -1,5 +1,6 @@
 """Whether config.yaml fits the connectors it names: told with every other mistake in it, before anything runs."""
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,30 +11,35 @@ from onepipe.errors import Fault
 from onepipe.yamlmarks import Marks, Place, did_you_mean
 
 
-def load(path: Path) -> Config:
-    """Read config.yaml for commands that ask CRMs. Raises ConfigError with all its faults, the connectors' included."""
-    return config.load(path, further=_faults)
+def load(path: Path, *, renewing: bool = False, believing: bool = False) -> Config:
+    """Read config.yaml for commands that ask CRMs. Raises ConfigError with all its faults, the connectors' included.
+
+    `renewing` and `believing` say how lists of accounts are taken, as in `config.load`.
+    """
+    return config.load(path, further=_faults, renewing=renewing, believing=believing)
 
 
 def _faults(data: Any, marks: Marks) -> list[Fault]:
     """What is wrong with the connections, as far as their shape lets us see it. `data` is config.yaml's, filled in."""
     connections = data.get("connections") if isinstance(data, dict) else None
+    folder = marks.file.absolute().parent
+    known = {found.name: found for found in registry.every("connectors", folder)} if connections else {}
+    facts_of = cache(lambda name: registry.load_found(known[name]).facts)  # thousands may have one connector
     faults: list[Fault] = []
     for name, entry in (connections if isinstance(connections, dict) else {}).items():
         if isinstance(entry, dict) and entry.get("enabled", True) is not False:
-            faults += _connection(("connections", name), entry, marks)
+            place, connector = ("connections", name), entry.get("connector")
+            if not isinstance(connector, str):
+                continue  # said by the shape of config.yaml itself
+            if connector in known:
+                faults += _connection(place, entry, facts_of(connector), folder, marks)
+            else:
+                word = f"there is no connector {connector!r}; {did_you_mean(connector, known)}"
+                faults.append(marks.fault((*place, "connector"), word))
     return faults
 
 
-def _connection(place: Place, entry: dict[str, Any], marks: Marks) -> list[Fault]:
-    folder, connector = marks.file.absolute().parent, entry.get("connector")
-    if not isinstance(connector, str):
-        return []  # said by the shape of config.yaml itself
-    known = [found.name for found in registry.every("connectors", folder)]
-    if connector not in known:
-        word = f"there is no connector {connector!r}; {did_you_mean(connector, known)}"
-        return [marks.fault((*place, "connector"), word)]
-    facts = registry.load(connector, folder).facts
+def _connection(place: Place, entry: dict[str, Any], facts: Facts, folder: Path, marks: Marks) -> list[Fault]:
     faults = [*_credentials(place, entry.get("credentials") or {}, facts, marks)]
     faults += _settings(place, entry.get("settings") or {}, facts, marks)
     if not entry.get("base_url") and facts.base_url != facts.base_url.lower():

@@ -12,12 +12,12 @@ from typing import Any
 
 from onepipe.account import applied_mapping, closed_connector, reading_of
 from onepipe.config import Config
-from onepipe.control import Conflict, Control, Entry
+from onepipe.control import Conflict, Control, Entry, Erasure
 from onepipe.control.stored import instant
 from onepipe.errors import ConfigError
 from onepipe.model import MAPPED
 from onepipe.records import Stored
-from onepipe.warehouse import bindings, books, pushed
+from onepipe.warehouse import bindings, books, erasures, pushed
 from onepipe.warehouse.database import Database
 from onepipe.warehouse.pushed import Cause, Landed, Sight
 from onepipe.warehouse.versions import Reading
@@ -34,6 +34,20 @@ def land(db: Database, config: Config, control: Control) -> None:
         done = Landed(done.journal_id, changes[-1][0])
     if done != began:
         pushed.keep_landed(db, control.identity, done)
+    _land_erasures(db, control)
+
+
+def _land_erasures(db: Database, control: Control) -> None:
+    """Tell who was erased; a control file that was made anew, or is an older one, is told in turn."""
+    number = control.erased.changes()
+    mark = f"{control.identity}:{number}" if number else None
+    if mark == erasures.mark(db):
+        return
+    known = {one.erasure_id for one in control.erased.rows()}
+    if lost := [Erasure(**row) for row in erasures.rows(db) if row["erasure_id"] not in known]:
+        control.erased.take(lost)
+        mark = f"{control.identity}:{control.erased.changes()}"
+    erasures.tell(db, [(*_erasure_row(one),) for one in control.erased.rows()], mark)
 
 
 def waits(db: Database, control: Control) -> bool:
@@ -126,6 +140,11 @@ def _push_row(line: Entry) -> tuple[Any, ...]:
         *(fields, request, push["reason"], push["requested_by"], push["created_at"], push["finished_at"]),
         push["message"],
     )
+
+
+def _erasure_row(one: Erasure) -> tuple[Any, ...]:
+    told = (one.erasure_id, one.connection, one.source_id, one.fingerprint, one.cause, one.erased_at, one.actor)
+    return (*told, one.reason, list(one.fields))
 
 
 def _conflict_row(one: Conflict) -> tuple[Any, ...]:

@@ -11,6 +11,7 @@ and the published file is made of it anew, while commits go on.
 """
 
 import os
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -22,11 +23,15 @@ from onepipe.config import WHOLE
 from onepipe.errors import ConfigError, DiskTrouble
 from onepipe.spool import sync_folder
 from onepipe.warehouse import sharing, snapshot
+from onepipe.warehouse.database import Database
 from onepipe.warehouse.files import copied, part_of, sweep
 from onepipe.warehouse.snapshot import Marker
 from onepipe.warehouse.work import Warehouse
 
 Say = Callable[[str], None]
+Stamp = tuple[int, ...]
+
+_seen: dict[Path, tuple[Stamp, Marker | None]] = {}
 
 
 def publish(warehouse: Warehouse, target: Path, views: Path, say: Say) -> bool:
@@ -44,7 +49,9 @@ def publish(warehouse: Warehouse, target: Path, views: Path, say: Say) -> bool:
             sweep(whole)
             with warehouse.opened() as db:
                 ours = replace(snapshot.current(db), left_out=", ".join(warehouse.left_out) or None)
+                warehouse.generation = ours.generation
                 if there == ours and whole.is_file() == bool(warehouse.left_out):
+                    warehouse.published = ours.generation
                     return False
                 broken = snapshot.prepare(db, datetime.now(UTC), views)
             copied(warehouse.path, copy if warehouse.left_out else part)
@@ -53,6 +60,7 @@ def publish(warehouse: Warehouse, target: Path, views: Path, say: Say) -> bool:
                 whole.unlink(missing_ok=True)
         if warehouse.left_out:
             _share(warehouse, copy, part, target, ours, say)
+    warehouse.published = ours.generation
     for name, reason in broken.items():
         say(f"views/{name} could not be created and is left out: {reason}")
     return True
@@ -88,6 +96,14 @@ def _translated(target: Path, *parts: Path) -> Iterator[None]:
 
 def guard(warehouse: Warehouse, target: Path) -> None:
     """Raise ConfigError unless `target` is free, or a snapshot of this very warehouse that is not newer than it."""
+    there = looked_at(target)
+    if there is not None and warehouse.path.exists():
+        with warehouse.look() as db:
+            compare(warehouse, target, there, db)
+
+
+def looked_at(target: Path) -> Marker | None:
+    """The marker of `target`, None where it is free. Raises ConfigError where it is not ours, or cannot be written."""
     if target.is_dir():
         raise ConfigError(
             f"config.yaml names {target} as the warehouse, which is a folder; nothing was read or changed",
@@ -100,7 +116,7 @@ def guard(warehouse: Warehouse, target: Path) -> None:
             "make that folder, or name another one",
         )
     if not target.exists():
-        return
+        return None
     there = _marker_of(target)
     if there is None:
         raise ConfigError(
@@ -108,16 +124,18 @@ def guard(warehouse: Warehouse, target: Path) -> None:
             "nothing was read or changed",
             "name another file in config.yaml, or move that one away",
         )
-    if not warehouse.path.exists():
-        return
-    with warehouse.look() as db:
-        ours = snapshot.current(db)
-    if there.warehouse_id != ours.warehouse_id:
+    return there
+
+
+def compare(warehouse: Warehouse, target: Path, there: Marker | None, db: Database) -> None:
+    """Raise ConfigError unless a snapshot `there` is one of the work file that is open, and not newer than it."""
+    ours = snapshot.current(db)
+    if there is not None and there.warehouse_id != ours.warehouse_id:
         raise ConfigError(
             f"{target} is the snapshot of another onepipe project and is not replaced",
             "name another file in config.yaml, or point `state:` to the folder that belongs to it",
         )
-    if there.generation > ours.generation:
+    if there is not None and there.generation > ours.generation:
         raise ConfigError(
             f"{target} is newer (generation {there.generation}) than the state folder's copy "
             f"({ours.generation}); nothing was changed",
@@ -171,9 +189,27 @@ def _whole(warehouse: Warehouse, target: Path) -> Path | None:
 
 
 def _marker_of(target: Path) -> Marker | None:
-    """The marker of the published file, through a link of its own: a stale .wal beside the name is not replayed."""
-    if not target.is_file():
+    """The marker of the published file. A file that nothing touched since it was last looked at is not opened again."""
+    stamp = _stamp(target)
+    if stamp is None:
         return None
+    kept = _seen.get(target)
+    if kept is None or kept[0] != stamp:
+        kept = _seen[target] = stamp, _read_marker(target)
+    return kept[1]
+
+
+def _stamp(target: Path) -> Stamp | None:
+    """What is another one for every file that was put in place, and for one that was written to; None for no file."""
+    try:
+        told = target.stat()
+    except OSError:
+        return None
+    return (told.st_dev, told.st_ino, told.st_size, told.st_mtime_ns) if stat.S_ISREG(told.st_mode) else None
+
+
+def _read_marker(target: Path) -> Marker | None:
+    """The marker, through a link of its own: a stale .wal beside the name is not replayed."""
     link = target.with_name(f".{target.name}.{uuid4().hex}.look")
     try:
         try:

@@ -64,6 +64,7 @@ def rebind(project: Project, plan: Rebinding, watch: Watch, wait: float = 0.0) -
         project.control.doubt_credential(name)
         _move(project, plan, lease)
         if plan.retired:
+            project.control.erased.rename(name, plan.retired)
             project.control.forget(name)
         for folder in (project.warehouse.spool / name).glob("*"):
             forget(folder)

@@ -28,6 +28,7 @@ GROUP = "onepipe.connectors"
 entry_points: Callable[..., EntryPoints] = cache(
     lambda group: read_entry_points(group=group)
 )  # 7 ms to read, for each connection
+_made: dict[Path, tuple[bytes, ModuleType, type[Connector]]] = {}  # executed for each connection of thousands: 4 ms
 SUFFIX: dict[Folder, str] = {"connectors": ".py", "mappings": ".yaml"}
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 PACKAGE = Path(__file__).parent
@@ -81,18 +82,20 @@ def load_found(found: Found) -> type[Connector]:
 
 
 def load_file(path: Path) -> type[Connector]:
-    """The one connector class of a file. Raises ConfigError."""
+    """The one connector class of a file, the same one as long as the file says the same. Raises ConfigError."""
     path = path.resolve()
-    return _only_class(module_of(path), path)
+    source = _source(path)
+    if (made := _made.get(path)) is None or made[0] != source:
+        module = module_of(path)
+        made = _made[path] = source, module, _only_class(module, path)
+    sys.modules[made[1].__name__] = made[1]
+    return made[2]
 
 
 def module_of(path: Path) -> ModuleType:
     """A connector file, or the fake beside it, executed under a private module name. Raises ConfigError."""
     path = path.resolve()
-    try:
-        source = path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    source = _source(path)
     module = ModuleType(f"_onepipe_connectors.{path.name.removesuffix('.py')}")
     module.__file__ = str(path)
     # Dataclasses and pickling look their module up by name; compiled here so that no __pycache__ lands beside a user's
@@ -103,6 +106,13 @@ def module_of(path: Path) -> ModuleType:
     except Exception as error:
         raise _broken(path, error) from error
     return module
+
+
+def _source(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def _candidates(folder: Folder, project: Path | None) -> Iterator[Found]:

@@ -1,5 +1,6 @@
 """What a run tells: the shapes of `--json`, of sync_runs, and of the lines for people."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -64,6 +65,15 @@ class ResourceReport:
 
 
 @dataclass(slots=True)
+class Asked:
+    """What a connection's door was asked: requests sent, answers by status, and seconds of waiting for the quota."""
+
+    requests: int = 0
+    statuses: Counter[int] = field(default_factory=Counter)
+    waited: float = 0.0
+
+
+@dataclass(slots=True)
 class ConnectionReport:
     """How one connection fared."""
 
@@ -74,6 +84,7 @@ class ConnectionReport:
     error: OnepipeError | None = None
     resources: dict[str, ResourceReport] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
+    asked: Asked = field(default_factory=Asked)
 
     def of(self, resource: str) -> ResourceReport:
         """The report of one resource, begun when first asked for."""

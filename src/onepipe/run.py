@@ -1,6 +1,5 @@
 """Runs: several connections side by side, one failing connection leaving the others whole, one snapshot at the end."""
 
-import json
 import secrets
 import time
 from collections.abc import Sequence
@@ -26,13 +25,14 @@ from onepipe.account import (
 )
 from onepipe.config import Config, Connection
 from onepipe.costs import budgets, plan
+from onepipe.erase import end_begun
 from onepipe.errors import ConfigError, DiskTrouble, OnepipeError
 from onepipe.http import Budget
 from onepipe.mapping import Mapping
 from onepipe.project import Project
-from onepipe.publish import guard, publish, restore
+from onepipe.publish import compare, guard, looked_at, publish, restore
 from onepipe.pull import Job, Options, pull, unforeseen
-from onepipe.report import ConnectionReport, RunReport, Watch, described
+from onepipe.report import Asked, ConnectionReport, RunReport, Watch, described
 from onepipe.restage import bring_up
 from onepipe.warehouse import bindings, books, typed
 from onepipe.warehouse.database import Database
@@ -56,7 +56,13 @@ def sync(
     `publishing=False` leaves the snapshot to the caller (the daemon), which publishes for several runs at once. Setting
     `stop` ends the run between two pages; so does Ctrl-C, which is raised again once everything fetched is safe.
     """
-    options, watch, stop = options or Options(), watch or Watch(), stop or Event()
+    with project.warehouse.awake():
+        return _sync(project, words, options or Options(), watch or Watch(), publishing, stop or Event())
+
+
+def _sync(
+    project: Project, words: Sequence[str], options: Options, watch: Watch, publishing: bool, stop: Event
+) -> RunReport:
     project.beside.renew()
     for text in project.beside.gaps(datetime.now(UTC)):
         watch.say("", text)
@@ -65,7 +71,7 @@ def sync(
     budget = Budget(options.max_requests) if options.max_requests is not None else None
     allowed = budgets(project, chosen, options, budget)
     try:
-        mappings = _prepare(project, chosen, run_id, watch)
+        mappings = _prepare(project, chosen, options, run_id, watch)
     except DiskTrouble as trouble:
         return RunReport(run_id, [_not_begun(one, trouble) for one in chosen])
     merger = ThreadPoolExecutor(1, thread_name_prefix="merge")
@@ -81,7 +87,6 @@ def sync(
     _tell_unheard(project, chosen, watch)
     if publishing:
         report.published = publish_now(project, watch)
-    project.warehouse.rest()
     return report
 
 
@@ -108,38 +113,61 @@ def publish_now(project: Project, watch: Watch) -> OnepipeError | None:
     return None
 
 
-def _prepare(project: Project, chosen: Sequence[Connection], run_id: str, watch: Watch) -> dict[str, Mapping]:
+def _prepare(
+    project: Project, chosen: Sequence[Connection], options: Options, run_id: str, watch: Watch
+) -> dict[str, Mapping | ConfigError]:
     """The mappings to read with; refuses what would end badly before anything is asked.
 
-    Raises ConfigError: a file that is not ours, a mapping that is wrong, a name bound to another account.
+    Of those that a list of accounts made, one that cannot run is answered with its error, and stops nobody else. Raises
+    ConfigError: a file that is not ours, a mapping that is wrong, a name bound to another account.
     """
     config, warehouse = project.config, project.warehouse
     restore(warehouse, config.warehouse, lambda text: watch.say("", text))
-    guard(warehouse, config.warehouse)
-    enabled = [one for one in chosen if one.enabled]
+    there = looked_at(config.warehouse)
+    paused = project.control.service.pauses()
+    for one in chosen:
+        if one.enabled and one.name in paused:
+            watch.say(one.name, f"left out: paused {paused[one.name]}; `onepipe resume {one.name}` lets it run again")
+    enabled = [one for one in chosen if one.enabled and one.name not in paused]
+    refused = {one.name: error for one in enabled if (error := one.fault)}
+    enabled = [one for one in enabled if one.name not in refused]
     files = {one.name: mapping_of(config, one) for one in enabled}
-    labels = {name: (json.dumps(one.labels), one.currency, one.enabled) for name, one in config.connections.items()}
-    mappings = {}
+    mappings: dict[str, Mapping | ConfigError] = {**refused}
     if any(one.columns for one in files.values()):
+        guard(warehouse, config.warehouse)
         warehouse.settle(run_id)
     with warehouse.commit(run_id) as db:
+        compare(warehouse, config.warehouse, there, db)
         for one in enabled:
-            bindings.bind(db, one.name, one.connector, account_url(config, one), utc_now())
-            kept = books.mapping(db, one.name)
-            if kept is None:
-                file = files[one.name]
-                _make_room(db, config, one, file)
-                books.keep_mapping(db, one.name, file.version, file.whole, utc_now())
-            mappings[one.name] = applied_mapping(config, one, kept) if kept else files[one.name]
-        books.describe(db, labels)
+            mappings[one.name] = _taken_up(project, db, one, files[one.name])
+        books.describe(db, project.labels)
+        for name, found in mappings.items():
+            if isinstance(found, ConfigError):
+                books.record_refusal(db, run_id, options.command, name, utc_now(), found)
     for one in enabled:
-        if mappings[one.name].version != files[one.name].version:
+        used = mappings[one.name]
+        if isinstance(used, Mapping) and used.version != files[one.name].version:
             watch.say(
                 one.name,
                 f"{mapping_path(config, one).name} was edited: rows are read with the applied mapping until "
                 f"`onepipe mapping apply {one.name}`",
             )
     return mappings
+
+
+def _taken_up(project: Project, db: Database, one: Connection, file: Mapping) -> Mapping | ConfigError:
+    """The mapping a connection is read with, now that its name is bound. Raises ConfigError for one written out."""
+    try:
+        bindings.bind(db, one.name, one.connector, account_url(project.config, one), utc_now())
+    except ConfigError as error:
+        if not one.entry:
+            raise
+        return error
+    if kept := books.mapping(db, one.name):
+        return applied_mapping(project.config, one, kept)
+    _make_room(db, project.config, one, file)
+    books.keep_mapping(db, one.name, file.version, file.whole, utc_now())
+    return file
 
 
 def _make_room(db: Database, config: Config, connection: Connection, mapping: Mapping) -> None:
@@ -165,11 +193,13 @@ class _Run:
     allowed: dict[str, Budget]
     merger: ThreadPoolExecutor
 
-    def one(self, connection: Connection, mapping: Mapping | None) -> ConnectionReport:
+    def one(self, connection: Connection, mapping: Mapping | ConfigError | None) -> ConnectionReport:
         """One connection from lease to report; nothing that happens here reaches the other connections."""
         report = ConnectionReport(connection.name, connection.connector, utc_now())
         if mapping is None:
             report.status = "skipped"
+        elif isinstance(mapping, ConfigError):
+            report.fall("failed", mapping)
         else:
             logs.add_secrets(connection.secrets)
             try:
@@ -179,6 +209,9 @@ class _Run:
                 report.fall("failed", error)
             except Exception as error:
                 report.fall("failed", unforeseen(error))
+        if report.status == "complete" and self.options.command != "daemon":
+            with suppress(DiskTrouble):
+                self.project.control.service.recovered(connection.name)
         self.watch.ended(report)
         return report
 
@@ -193,14 +226,29 @@ class _Run:
                 lease=lease,
                 credential=self.project.control.credential(connection.name, connection.plain_credentials()),
                 quotas=self.project.control.quotas,
+                erased=self.project.control.erased,
                 sleep=self.stop.wait,
             )
             job = Job(account, self.project.warehouse, self.run_id, self.options, self.watch, report, self.stop)
-            with account.http:
-                restaged = bring_up(self.project.warehouse, account, self.run_id)
-                if restaged and restaged.told:
-                    job.say(restaged.told)
-                pull(job, self.merger)
+            try:
+                with account.http:
+                    restaged = bring_up(self.project.warehouse, account, self.run_id)
+                    if restaged and restaged.told:
+                        job.say(restaged.told)
+                    end_begun(self.project.control, self.project.warehouse, account, self.run_id)
+                    pull(job, self.merger)
+                _tell_met(job)
+            finally:
+                report.asked = Asked(account.http.requests, account.http.statuses, account.http.waited)
+
+
+def _tell_met(job: Job) -> None:
+    """Say which deals turned out to be those of somebody erased: what came is blank, what was there is not."""
+    for deal in job.account.redaction.met if job.account.redaction else ():
+        job.say(
+            f"deal {deal} is of somebody who was erased: it is blank from now on; `onepipe erase --resume` blanks "
+            "what was stored of it before"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +272,8 @@ def check(project: Project, words: Sequence[str] = ()) -> list[CheckReport]:
     chosen = [one for one in project.choose(words) if one.enabled]
     guard(project.warehouse, project.config.warehouse)
     for one in chosen:
-        mapping_of(project.config, one)
+        if not one.fault:
+            mapping_of(project.config, one)
     with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
         return list(pool.map(lambda one: _check(project, one), chosen))
 

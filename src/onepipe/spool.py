@@ -23,6 +23,7 @@ import msgspec
 from onepipe.decode import Record
 from onepipe.decode.content import weight
 from onepipe.errors import DiskTrouble
+from onepipe.redaction import Redaction
 
 SEPARATOR = b"\x1f"
 FIELDS = 7
@@ -68,10 +69,18 @@ class Spool:
     """The writing end of one slice. Used by one thread; raises DiskTrouble when the disk refuses.
 
     `after` is the number of the last segment that was merged and removed: numbers are never used twice in a slice.
+    `redaction` is what pages are held against where people were erased: what is theirs is not even written here.
     """
 
-    def __init__(self, folder: Path, after: int = 0, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        after: int = 0,
+        monotonic: Callable[[], float] = time.monotonic,
+        redaction: Redaction | None = None,
+    ) -> None:
         self.folder = folder
+        self.redaction = redaction
         self.monotonic = monotonic
         self.number = max((segment.number for segment in segments(folder)), default=after)
         self.place = 0
@@ -91,6 +100,8 @@ class Spool:
         unreadable: Sequence[bytes] = (),
     ) -> bool:
         """Write one page; True when that put a segment in place, which can be merged from then on."""
+        if self.redaction is not None:
+            records, unreadable = self.redaction.page(resource, records), self.redaction.unreadable(unreadable)
         try:
             meta = self._write(resource, records, at.isoformat(), kind)
             meta.resume = resume

@@ -37,9 +37,15 @@ def test_help_names_every_command_in_the_order_they_are_needed() -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [(name,) for name in ORDER if name not in ("mapping", "connectors", "sweep", "push", "conflicts", "docs", "report")]
+    [
+        (name,)
+        for name in ORDER
+        if name
+        not in ("alerts", "mapping", "connectors", "connection", "sweep", "push", "conflicts", "docs", "report")
+    ]
     + [("mapping", "apply"), ("connectors", "test"), ("sweep", "approve"), ("push", "apply"), ("conflicts", "resolve")]
-    + [("docs", "dbt"), ("report", "pipeline")],
+    + [("docs", "dbt"), ("report", "pipeline"), ("connection", "rename"), ("connection", "forget")]
+    + [("alerts", "test")],
 )
 def test_every_help_has_an_example(words: tuple[str, ...]) -> None:
     """One learns a command faster from a line that works than from its options."""

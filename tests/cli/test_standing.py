@@ -13,6 +13,8 @@ import onepipe.cli.advice as advice
 import onepipe.warehouse.ledger as ledger
 from onepipe import config
 from onepipe.control import Control
+from onepipe.project import Project
+from onepipe.run import Options, sync
 from onepipe.sandbox import Sandbox
 from tests.cli.conftest import ROWS
 from tests.cli.place import Place, connection, write
@@ -51,6 +53,24 @@ def test_status_tells_why_a_connection_fails(tmp_path: Path, crms: Sandbox) -> N
     (one,) = place.run("status", "--json").json["connections"]
     assert ("failing", "auth", ROWS) == (one["state"], one["error_kind"], one["live_count"])
     assert "capsule: failing since " in place.run("status").out
+
+
+def test_status_says_whether_a_daemon_is_at_work(synced: Place) -> None:
+    """It is named while it works; where none ever was, none is missed."""
+    before = synced.run("status")
+    with Control(synced.folder / ".onepipe", command="onepipe daemon") as control, control.lease("daemon"):
+        named, told = synced.run("status", "--json").json["daemon"], synced.run("status").out
+    assert "aemon" not in before.out
+    assert f"The daemon is at work: {named}." in " ".join(told.split())
+    assert None is synced.run("status", "--json").json["daemon"]
+
+
+def test_status_misses_a_daemon_that_was_there(tmp_path: Path, crms: Sandbox) -> None:
+    """Whoever relies on one learns that it is gone before everything is stale."""
+    write(tmp_path, connection(crms, "capsule"))
+    with Project(tmp_path / "config.yaml", command="onepipe daemon") as project:
+        sync(project, [], Options(command="daemon"))
+    assert "No daemon is at work, though one was" in Place(tmp_path).run("status").out
 
 
 def test_status_knows_disabled_and_retired(tmp_path: Path, crms: Sandbox) -> None:

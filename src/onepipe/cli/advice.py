@@ -5,6 +5,7 @@ failing     the last run was not complete
 suspect     a sweep found more deletions than it believes; somebody has to decide
 held back   the CRM's quota, or our own, says wait
 loading     the first load is under way, or was interrupted
+paused      somebody wants it left alone
 never run, disabled, retired    as config.yaml says
 """
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 Standing = dict[str, Any]
 
-STATES = ("failing", "suspect", "held back", "loading", "never run", "complete", "disabled", "retired")
+STATES = ("failing", "suspect", "held back", "loading", "paused", "never run", "complete", "disabled", "retired")
 IDLE = ("disabled", "retired")
 A_DAY = timedelta(hours=26)  # runs by hand or by the system's cron: one a day, and two hours late
 WEEK = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
@@ -42,6 +43,22 @@ def at_control(seen: "Look", one: Standing) -> Standing:
         "held_why": hold[1] if hold else None,
         "next_scan_at": _iso(scan) if scan else None,
         "conflicts": seen.conflicts.get(one["connection"], 0),
+        **_service(seen, one["connection"]),
+    }
+
+
+def _service(seen: "Look", name: str) -> Standing:
+    """What people and the daemon said of a connection: its pause, why it is left alone, the runs that were not made."""
+    paused, broken = seen.pauses.get(name), seen.broken.get(name)
+    return {
+        "paused": str(paused) if paused else None,
+        "left_alone_until": _iso(datetime.fromtimestamp(broken.until, UTC)) if broken else None,
+        "left_alone_for": broken.kind if broken else None,
+        "failures": broken.failures if broken else 0,
+        "passed_over": [
+            {"why": each.why, "times": each.times, "first_at": _at(each.first), "last_at": _at(each.last)}
+            for each in seen.passed.get(name, [])
+        ],
     }
 
 
@@ -51,11 +68,13 @@ def judged(one: Standing, connection: "Connection | None", now: datetime) -> Sta
     age = (now - datetime.fromisoformat(through)).total_seconds() if through else None
     told = one | {"state": _state(one), "behind_seconds": None if age is None else round(max(age, 0))}
     limit = _patience(connection, one["last_command"]) if connection else None
-    awaited = told["state"] not in (*IDLE, "never run") and limit is not None
+    awaited = told["state"] not in (*IDLE, "paused", "never run") and limit is not None
     return told | {"stale": bool(awaited and limit and (age is None or age > limit.total_seconds()))}
 
 
 def _state(one: Standing) -> str:
+    if one["state"] not in IDLE and one.get("paused"):
+        return "paused"
     if one["state"] != "active":
         return str(one["state"])
     failing, kind = bool(one["failing_since"]), one["error_kind"]
@@ -99,6 +118,8 @@ def sentences(one: Standing, config: "Config") -> list[str]:
 
 def _state_of(one: Standing, config: "Config") -> Iterator[str]:
     name, state = one["connection"], one["state"]
+    if state == "paused":
+        yield f"paused {one['paused']}; `onepipe resume {name}` lets it run again"
     if state == "never run":
         yield f"never run; `onepipe sync {name}` loads it"
     if one["suspect_since"] or state == "suspect":
@@ -109,13 +130,38 @@ def _state_of(one: Standing, config: "Config") -> Iterator[str]:
         cause = f" ({one['error_kind']}): {one['error_message']}" if one["error_kind"] else ""
         yield f"failing since {screen.when(one['failing_since'], ' UTC')}{cause}"
         yield _remedy(one, config)
-    elif state not in IDLE and one["open_slices"] and not one["at_work"]:
+        yield from _left_alone(one)
+    elif state not in (*IDLE, "paused") and one["open_slices"] and not one["at_work"]:
         yield f"a read of the whole list was interrupted; `onepipe sync {name}` goes on with it"
     if one["at_work"]:
         yield f"being read now by {one['at_work']}"
     if one["stale"] and state == "complete":
         since = screen.when(one["complete_through"], " UTC")
         yield f"stale: nothing was read since {since}; `onepipe sync {name}` reads, `onepipe daemon` keeps it fresh"
+
+
+def _left_alone(one: Standing) -> Iterator[str]:
+    """What the daemon makes of a connection that fails."""
+    if not one.get("left_alone_until"):
+        return
+    name, runs = one["connection"], screen.counted(one["failures"], "run")
+    until = f"{one['left_alone_until'][:16].replace('T', ' ')} UTC"
+    if one["left_alone_for"] == "auth":
+        yield (
+            f"the daemon leaves it alone, so that the account is not locked: it tries once more at {until}, or as soon "
+            f"as the credential is another one (reload it with SIGHUP), or after `onepipe resume {name}`"
+        )
+    else:
+        yield f"after {runs} that failed the daemon tries again at {until}; `onepipe run-now {name}` does at once"
+
+
+def passed_over(one: Standing) -> str | None:
+    """The runs that were due and that the daemon did not make, in one sentence; None where it made all."""
+    if not one["passed_over"]:
+        return None
+    last = max(each["last_at"] for each in one["passed_over"])[:16].replace("T", " ")
+    reasons = ", ".join(f"{each['times']:,} {each['why']}" for each in one["passed_over"])
+    return f"runs that were due and not made, by reason: {reasons}; the last one at {last} UTC"
 
 
 def _suspect(one: Standing) -> str:
@@ -216,6 +262,10 @@ def _next_scan(one: Standing) -> str:
 
 def _iso(moment: datetime) -> str:
     return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _at(seconds: float) -> str:
+    return _iso(datetime.fromtimestamp(seconds, UTC))
 
 
 def now() -> datetime:

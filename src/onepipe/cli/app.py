@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 CONFIG = Path("config.yaml")
 SAFE = "what was committed before is safe, and running the command again loses nothing"
 ORDER = (  # of the help: as one comes to need them
-    *("demo", "init", "check", "sync", "backfill", "daemon", "status", "runs", "quota", "sweep", "explain"),
+    *("demo", "init", "check", "sync", "backfill", "daemon", "run-now", "pause", "resume", "alerts", "status", "runs"),
+    *("fleet", "quota", "sweep", "explain"),
     *("problems", "drift"),
     *("report", "freeze", "sql", "export", "docs", "get", "edit", "push", "conflicts", "call", "mapping", "stages"),
-    *("people", "rebind", "connectors", "schema", "sandbox"),
+    *("people", "rebind", "connection", "maintain", "backup", "restore", "erase", "connectors", "schema", "sandbox"),
 )
 
 
@@ -86,19 +87,24 @@ class Door:
     config: Path
     debug: bool
 
-    def load(self, credentials: bool = False) -> "Config":
+    def load(self, credentials: bool = False, *, believing: bool = False) -> "Config":
         """config.yaml, for commands that need no engine. Raises ConfigError."""
         from onepipe import config, fitting
 
         self._begin()
-        return fitting.load(self.config) if credentials else config.load(self.config, credentials=False)
+        if credentials:
+            return fitting.load(self.config, believing=believing)
+        return config.load(self.config, credentials=False)
 
-    def project(self, command: str) -> "Project":
-        """The project, for a `with`; `command` names this process to others that wait for it. Raises ConfigError."""
+    def project(self, command: str, *, renewing: bool = False) -> "Project":
+        """The project, for a `with`; `command` names this process to others that wait for it. Raises ConfigError.
+
+        `renewing`: a list of accounts that is wrong in places does not stop it.
+        """
         from onepipe.project import Project
 
         self._begin()
-        return Project(self.config, command=f"onepipe {command}")
+        return Project(self.config, command=f"onepipe {command}", renewing=renewing)
 
     def calm(self) -> None:
         """Keep the log silent: what people should know comes as notices and paragraphs."""
@@ -159,11 +165,18 @@ def complete_connection(ctx: typer.Context, incomplete: str) -> list[str]:
     path = ctx.find_root().params.get("config") or CONFIG
     try:
         data, _ = yamlmarks.load(Path(path))
-        connections = data["connections"]
+        connections = data.get("connections") or {}
         labels = {f"label:{k}={v}" for one in connections.values() for k, v in (one.get("labels") or {}).items()}
+        listed = _listed(Path(path)) if "connections_from" in data else []
     except (OnepipeError, KeyError, TypeError, AttributeError):
         return []
-    return [word for word in [*connections, *sorted(labels)] if word.startswith(incomplete)]
+    return [word for word in [*connections, *listed, *sorted(labels)] if word.startswith(incomplete)]
+
+
+def _listed(path: Path) -> list[str]:
+    from onepipe import config
+
+    return config.names(path)
 
 
 CONNECTIONS_HELP = "Names, globs (acme-*) or labels (label:client=Acme); all if none is given."

@@ -10,6 +10,7 @@ import onepipe.cli.exits as exits
 import onepipe.cli.plans as plans
 import onepipe.cli.screen as screen
 from onepipe.cli.app import Connections, Json, app, door, end, examples
+from onepipe.cli.tolerance import FailOn, Tolerance
 from onepipe.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from onepipe.report import ConnectionReport, RunReport
     from onepipe.run import Options
 
+Since = Annotated[
+    str | None,
+    typer.Option("--since", metavar="DATE", help="Only what changed since: YYYY-MM-DD or an instant, in UTC."),
+]
 MaxRequests = Annotated[
     int | None,
     typer.Option("--max-requests", min=1, metavar="N", help="Send at most N requests in all; then end as partial."),
@@ -33,7 +38,12 @@ RUN_HEADINGS = (
 
 
 @app.command(
-    epilog=examples("onepipe sync", "onepipe sync acme 'emea-*'", "onepipe sync label:client=Acme --sweep --json")
+    epilog=examples(
+        "onepipe sync",
+        "onepipe sync acme 'emea-*'",
+        "onepipe sync label:client=Acme --sweep --json",
+        "onepipe sync --fail-on 5%",
+    )
 )
 def sync(
     ctx: typer.Context,
@@ -44,6 +54,7 @@ def sync(
     full: Annotated[bool, typer.Option("--full", help="Read everything again, details included.")] = False,
     max_requests: MaxRequests = None,
     wait: Wait = 0.0,
+    fail_on: FailOn = "any",
     as_json: Json = False,
 ) -> None:
     """Bring what changed in the CRMs into the warehouse.
@@ -53,9 +64,10 @@ def sync(
     """
     from onepipe.run import Options
 
+    tolerance = Tolerance.of(fail_on)
     with door(ctx).project("sync") as project:
         chosen = Options(sweep=sweep, full=full, max_requests=max_requests, wait=wait)
-        _run(project, connections or [], chosen, as_json)
+        _run(project, connections or [], chosen, tolerance, as_json)
 
 
 @app.command(
@@ -69,10 +81,7 @@ def sync(
 def backfill(
     ctx: typer.Context,
     connections: Connections = None,
-    since: Annotated[
-        str | None,
-        typer.Option("--since", metavar="DATE", help="Only what changed since: YYYY-MM-DD or an instant, in UTC."),
-    ] = None,
+    since: Since = None,
     until: Annotated[
         str | None, typer.Option("--until", metavar="DATE", help="Only what changed until; a day counts whole.")
     ] = None,
@@ -89,6 +98,7 @@ def backfill(
     ] = None,
     max_requests: MaxRequests = None,
     wait: Wait = 0.0,
+    fail_on: FailOn = "any",
     as_json: Json = False,
 ) -> None:
     """Load the history of a connection, once and whole.
@@ -102,6 +112,7 @@ def backfill(
     bounds = instant(since, "--since"), instant(until, "--until", whole_day=True)
     if bounds[0] and bounds[1] and bounds[0] >= bounds[1]:
         raise UsageError(f"--since {since} is not before --until {until}; nothing was started")
+    tolerance = Tolerance.of(fail_on)
     with door(ctx).project("backfill") as project:
         chosen = Options(
             command="backfill",
@@ -115,22 +126,32 @@ def backfill(
         if plan:
             plans.show(project, connections or [], chosen, as_json)
         else:
-            _run(project, connections or [], chosen, as_json, pause=Event())
+            _run(project, connections or [], chosen, tolerance, as_json, pause=Event())
 
 
-def _run(project: "Project", words: list[str], options: "Options", as_json: bool, pause: Event | None = None) -> None:
+def _run(
+    project: "Project",
+    words: list[str],
+    options: "Options",
+    tolerance: Tolerance,
+    as_json: bool,
+    pause: Event | None = None,
+) -> None:
     from onepipe import run
     from onepipe.cli.progress import watching
 
     names = [connection.name for connection in project.choose(words)]
     say_if_none(project.config)
+    for text in project.config.notices:
+        screen.note(exits.sentence(text))
     with watching(pause=pause) as watch:
         report = run.sync(project, names, options, watch, stop=pause)
     if as_json:
         screen.document(report.document())
     else:
         tell(report)
-    end(exits.of_run(report))
+        tolerance.tell(report)
+    end(tolerance.code(report))
 
 
 def say_if_none(config: "Config") -> None:

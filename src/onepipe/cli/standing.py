@@ -26,6 +26,7 @@ TINTS = {
     "suspect": screen.YELLOW,
     "held back": screen.YELLOW,
     "loading": screen.CYAN,
+    "paused": screen.CYAN,
     "complete": screen.GREEN,
     "never run": screen.FAINT,
     "disabled": screen.FAINT,
@@ -49,9 +50,10 @@ def status(
     """
     config = door(ctx).load()
     published, found = standings(config, connections or [])
+    daemon = daemon_at_work(config)
     if as_json:
         told = [one | {"advice": advice.sentences(one, config)} for one in found]
-        screen.document({"published_at": published, "totals": _totals(found), "connections": told})
+        screen.document({"published_at": published, "daemon": daemon, "totals": _totals(found), "connections": told})
         return
     many = len(found) > MANY and not every
     if many:
@@ -62,8 +64,27 @@ def status(
     for one in shown[:MANY] if many else shown:
         for text in advice.sentences(one, config):
             screen.tell(f"{one['connection']}: {exits.stopped(text)}")
+        if connections and (passed := advice.passed_over(one)):
+            screen.tell(f"{one['connection']}: {exits.stopped(passed)}")
     if many:
         _rest(len(shown) - MANY, len(found))
+    _tell_daemon(daemon, found)
+
+
+def daemon_at_work(config: "Config") -> str | None:
+    """The daemon of this project, in words; None where none is at work."""
+    import onepipe.control.look as control
+
+    owner = control.look(config.state).owners.get("daemon")
+    return str(owner) if owner else None
+
+
+def _tell_daemon(daemon: str | None, found: Sequence[Standing]) -> None:
+    """Whether a daemon is at work; none is missed where none ever was."""
+    if daemon:
+        screen.tell(f"The daemon is at work: {daemon}.")
+    elif any(one["last_command"] == "daemon" and one["state"] not in advice.IDLE for one in found):
+        screen.tell("No daemon is at work, though one was: start it as you did before, or type `onepipe daemon`.")
 
 
 def _table(shown: Sequence[Standing]) -> None:
@@ -115,12 +136,13 @@ def standings(config: "Config", words: list[str]) -> tuple[str | None, list[Stan
     from onepipe.warehouse.work import published
 
     known: dict[str, Standing] = {}
-    snapshot = None
+    snapshot, refused = None, dict[str, Standing]()
     if config.warehouse.is_file():
         with published(config.snapshot) as db:
             known, snapshot = ledger.standings(db), ledger.published_at(db)
+            refused = ledger.refused(db)
     for name, one in config.connections.items():
-        known.setdefault(name, ledger.unknown(name, one.connector))
+        known.setdefault(name, ledger.unknown(name, one.connector) | refused.get(name, {}))
         if not one.enabled:
             known[name]["state"] = "disabled"
     for name in known.keys() - config.connections.keys():

@@ -74,23 +74,33 @@ def _row(report: "CheckReport") -> list[str | None]:
 def daemon(
     ctx: typer.Context,
     drain: Annotated[
-        float,
-        typer.Option("--drain", min=0, metavar="SECONDS", help="How long runs may take to end once told to stop."),
-    ] = 20.0,
+        float | None,
+        typer.Option(
+            "--drain",
+            min=0,
+            metavar="SECONDS",
+            help="How long runs may take to end once told to stop; else as config.yaml says.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Run every connection on its schedule until told to stop.
 
     SIGTERM or Ctrl-C lets the runs under way end, publishes and ends; a second one ends at once, and loses nothing.
-    Logs go to stderr, as JSON where that is no terminal.
+    SIGHUP reads config.yaml, the mappings and the files beside it again; where they are wrong, the old ones stay in
+    force. Logs go to stderr, as JSON where that is no terminal.
     """
     from onepipe import logs
     from onepipe.daemon import Daemon
+    from onepipe.daemon.lookout import Lookout
 
-    with door(ctx).project("daemon") as project:
+    with door(ctx).project("daemon", renewing=True) as project:
         logs.configure()
         for connection in project.config.connections.values():
             logs.add_secrets(connection.secrets)
-        Daemon(project, drain).run()
+        lookout = Lookout(project, lambda: worker.state())
+        worker = Daemon(project, drain, lookout)
+        worker.run()
 
 
 @app.command(epilog=examples("onepipe sandbox", "onepipe sandbox --port 8642 --rows 500 --seed 1"))

@@ -3,5 +3,6 @@
 from onepipe.compile.examples import check_examples
 from onepipe.compile.invert import column_of, invert
 from onepipe.compile.query import select, show, stages
+from onepipe.compile.whole import compiled
 
-__all__ = ["check_examples", "column_of", "invert", "select", "show", "stages"]
+__all__ = ["check_examples", "column_of", "compiled", "invert", "select", "show", "stages"]

@@ -1,8 +1,8 @@
 """config.yaml: read once at the door, checked whole, and from then on frozen objects."""
 
-from onepipe.config.load import load, schema
+from onepipe.config.load import load, names, schema
 from onepipe.config.notation import Address, Schedule, duration, is_loopback
-from onepipe.config.parts import WHOLE, Config, Connection, Limits, Policy, Publish, Reporting, Write
+from onepipe.config.parts import WHOLE, Config, Connection, Fleet, Limits, Policy, Publish, Reporting, Write
 from onepipe.config.service import Daemon, Happening, Tell
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "Config",
     "Connection",
     "Daemon",
+    "Fleet",
     "Happening",
     "Limits",
     "Policy",
@@ -22,5 +23,6 @@ __all__ = [
     "duration",
     "is_loopback",
     "load",
+    "names",
     "schema",
 ]

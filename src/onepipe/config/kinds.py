@@ -33,7 +33,8 @@ def _read(reader: Callable[[object], Any]) -> BeforeValidator:
     return BeforeValidator(lambda value: reader(value) if isinstance(value, str | int | float) else value)
 
 
-def _connection_name(value: str) -> str:
+def connection_name(value: str) -> str:
+    """A connection's name as it is. Raises ValueError where it can be none."""
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", value):
         raise ValueError("a connection's name is made of letters, digits and _ - . and begins with none of - and .")
     return value
@@ -84,7 +85,7 @@ Listen = Annotated[notation.Address, _read(notation.address), _text(":[0-9]+$")]
 Zone = Annotated[str, _read(notation.timezone)]
 FieldName = Annotated[str, BeforeValidator(_field_name)]
 LeftOut = Annotated[str, AfterValidator(_left_out)]
-ConnectionName = Annotated[str, BeforeValidator(_connection_name)]
+ConnectionName = Annotated[str, BeforeValidator(connection_name)]
 Currency = Annotated[str, _read(notation.currency), _text("^[A-Za-z]{3}$")]
 
 

@@ -8,7 +8,8 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from onepipe.config.parts import Config
+import onepipe.config.fleet as fleet
+from onepipe.config.parts import Config, Connection
 from onepipe.config.placeholders import Placeholders
 from onepipe.errors import Fault
 from onepipe.yamlmarks import Marks, Place, did_you_mean, refuse
@@ -26,26 +27,58 @@ def load(
     *,
     credentials: bool = True,
     further: Further | None = None,
+    renewing: bool = False,
+    believing: bool = False,
 ) -> Config:
     """Read config.yaml. Raises ConfigError with all its faults.
 
     `environ` (by default the process's own) and the `.env` beside the file give the values of `${NAME}`. Credentials of
     a disabled connection are left as they are written; with `credentials=False`, for commands that ask no CRM, all are.
     `further` finds more faults in the data as read, so that those are told at once with ours.
+
+    Of `connections_from:` what is wrong with a row's values makes that connection one with a `fault`; `renewing`, for
+    the daemon, also gets by with lists that are wrong in places. `believing` takes a list however short it became.
     """
     data, marks = load_yaml(path)
-    data = _shaped({} if data is None else data, (), marks)
+    data = _shaped(fleet.listed({} if data is None else data, marks), (), marks)
     placeholders = Placeholders(marks, os.environ if environ is None else environ)
-    filled = placeholders.fill(data, lambda place: _is_credentials(place) and not (credentials and _on(data, place)))
+    data = placeholders.fill(data, lambda place: not _is_of_list(place))
+    made = None
+    if _has(data):
+        made = fleet.Expansion(data, marks, Connection.model_fields, renewing=renewing, believing=believing).run()
+        data = made.data
+    filled = placeholders.fill(data, lambda place: _is_template(place) or _is_closed(place, data, credentials))
     faults = [*marks.faults, *placeholders.faults.values(), *(further(filled, marks) if further else [])]
+    config = _checked(filled, faults, marks, set(placeholders.faults), made or fleet.Fleet(data))
+    if made:
+        made.keep()
+    return config.placed(marks, made)
+
+
+def _checked(filled: Any, faults: list[Fault], marks: Marks, known: set[Place], made: fleet.Fleet) -> Config:
+    """The data as a Config. `known` are places whose faults are among `faults`. Raises ConfigError."""
+    context = {"folder": marks.file.absolute().parent}
     try:
-        config = Config.model_validate(filled, context={"folder": path.absolute().parent})
+        config, found = Config.model_validate(filled, context=context), []
     except ValidationError as error:
-        known = set(placeholders.faults)
-        refuse([*faults, *(_fault(one, marks) for one in error.errors() if one["loc"] not in known)])
-        raise
-    refuse(faults)
-    return config.placed(marks)
+        config, found = None, [_fault(one, marks) for one in error.errors() if one["loc"] not in known]
+    own = [*made.faults, *made.sort([*faults, *found], marks)]
+    if own:
+        refuse([*own, *(fault for several in made.wrong.values() for _, fault in several)])
+    if config is None or made.wrong:  # single rows alone are wrong: they are kept without the keys that are
+        for name, wrong in made.wrong.items():
+            spoilt = {key for key, _ in wrong} - {"connector"}
+            entry = filled["connections"][name]
+            filled["connections"][name] = {key: value for key, value in entry.items() if key not in spoilt}
+        config = Config.model_validate(filled, context=context)
+    return config
+
+
+def names(path: Path) -> list[str]:
+    """The names that `connections_from:` makes, as far as that is known without asking a program; for completion."""
+    data, marks = load_yaml(path)
+    data = fleet.listed(data, marks)
+    return fleet.Expansion(data, marks, Connection.model_fields).known() if _has(data) else []
 
 
 def schema() -> dict[str, Any]:
@@ -57,15 +90,18 @@ def schema() -> dict[str, Any]:
             ways = [wanted, {"type": "string", "pattern": r"\$\{"}]
             optional = [] if name in part.get("required", ()) else [{"type": "null"}]
             part["properties"][name] = described | {"anyOf": ways + optional}
+    whole["properties"][fleet.KEY]["anyOf"].append({"$ref": "#/$defs/Fleet"})
     return whole
 
 
 def _shaped(data: Any, place: Place, marks: Marks) -> Any:
     """Empty keys taken out, as if they were not there, and what is to be text put back as it was written."""
-    if len(place) >= 3 and place[2] in _VERBATIM and place[0] == "connections":
+    if len(place) >= 3 and place[2] in _VERBATIM and place[0] in ("connections", fleet.KEY):
         if isinstance(data, dict):
             return {key: _shaped(value, (*place, key), marks) for key, value in data.items()}
         return marks.texts.get(place, data) if data is not None else None
+    if isinstance(data, list) and place == (fleet.KEY,):
+        return [_shaped(value, (*place, number), marks) for number, value in enumerate(data)]
     if isinstance(data, dict) and place[2:3] != ("settings",):
         kept = {key: _shaped(value, (*place, key), marks) for key, value in data.items()}
         # A connection without anything is a mistake to be named, not an absent one.
@@ -73,6 +109,24 @@ def _shaped(data: Any, place: Place, marks: Marks) -> Any:
             key: {} if value is None else value for key, value in kept.items() if value is not None or len(place) == 1
         }
     return data
+
+
+def _has(data: Any) -> bool:
+    return isinstance(data, dict) and isinstance(data.get(fleet.KEY), list)
+
+
+def _is_of_list(place: Place) -> bool:
+    """Whether a place leads to, or lies in, the keys of an entry that say where its list is."""
+    return place[:1] in ((), (fleet.KEY,)) and (len(place) < 3 or place[2] in fleet.OWN)
+
+
+def _is_template(place: Place) -> bool:
+    return place == (fleet.KEY,)
+
+
+def _is_closed(place: Place, data: Any, credentials: bool) -> bool:
+    """Whether a place holds credentials that nobody needs now."""
+    return _is_credentials(place) and not (credentials and _on(data, place))
 
 
 def _is_credentials(place: Place) -> bool:
@@ -135,7 +189,7 @@ def _model_at(place: Place) -> type[BaseModel] | None:
             field = here.model_fields.get(str(part))
             here = field.annotation if field else None
         else:
-            here = (get_args(here) or (None,))[-1]
+            here = next((one for one in reversed(get_args(here)) if one is not ...), None)
         alternatives = [one for one in get_args(here) if isinstance(one, type) and issubclass(one, BaseModel)]
         if type(None) in get_args(here) and alternatives:
             here = alternatives[0]

@@ -3,10 +3,18 @@
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, field_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PrivateAttr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
+from onepipe.config.fleet import Fleet as Made
 from onepipe.config.kinds import (
     ConnectionName,
     Currency,
@@ -23,9 +31,10 @@ from onepipe.config.kinds import (
     default,
     listed,
 )
-from onepipe.config.service import Daemon
+from onepipe.config.lists import Looked
+from onepipe.config.service import Command, Daemon
 from onepipe.errors import ConfigError, Fault
-from onepipe.yamlmarks import Marks, did_you_mean
+from onepipe.yamlmarks import Marks, did_you_mean, dotted
 
 Policy = Literal["ask", "remote_wins", "local_wins", "fill_if_blank"]
 WHOLE = "whole.duckdb"  # in the state folder: everything, where the published file leaves something out
@@ -82,6 +91,23 @@ class Connection(Part):
     write: Write = default(Write(), "Whether and how edits go back to the CRM")
 
     _name: str = PrivateAttr("")
+    _entry: str = PrivateAttr("")
+    _faults: tuple[Fault, ...] = PrivateAttr(())
+
+    @property
+    def entry(self) -> str:
+        """Which entry of `connections_from:` made it (`connections_from[0]`); empty for one that is written out."""
+        return self._entry
+
+    @property
+    def fault(self) -> ConfigError | None:
+        """What is wrong with its own row of a list, so that it cannot run; never for one that is written out."""
+        if not self._faults:
+            return None
+        return ConfigError(
+            "; ".join(map(str, self._faults)),
+            f"what was loaded is safe, and other connections go on; mend that, then `onepipe check {self.name}`",
+        )
 
     @property
     def name(self) -> str:
@@ -96,6 +122,44 @@ class Connection(Part):
     def plain_credentials(self) -> dict[str, str]:
         """The credentials as the connector needs them. Never print the result."""
         return {key: value.get_secret_value() for key, value in self.credentials.items()}
+
+
+def _same(name: str) -> Any:
+    """A connection's key in an entry that stands for many: any text of it may hold {column}."""
+    return Field(default=None, description=Connection.model_fields[name].description)
+
+
+class Fleet(Part):
+    """Many accounts by one list: all keys of a connection, whose texts may hold {column}."""
+
+    name: str = default("", "How each is named, such as agency-{account}; default: CONNECTOR-{first column}")
+    file: Location | None = default(None, "The list: a CSV file with headings, or JSON lines")
+    command: Command | None = default(None, "A program that prints the list; a text is for the shell")
+    every: Duration = default("10m", "How often the program is asked again")
+    shrink: Literal["refuse", "allow"] = default("refuse", "allow: believe a list that lost most of its accounts")
+    connector: Any = _same("connector")
+    base_url: Any = _same("base_url")
+    credentials: Any = _same("credentials")
+    labels: Any = _same("labels")
+    enabled: Any = _same("enabled")
+    mapping: Any = _same("mapping")
+    schedule: Any = _same("schedule")
+    sweep: Any = _same("sweep")
+    overlap: Any = _same("overlap")
+    reserve: Any = _same("reserve")
+    currency: Any = _same("currency")
+    settings: Any = _same("settings")
+    write: Any = _same("write")
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        if (self.file is None) == (self.command is None):
+            raise ValueError("needs either a file or a command, which lists the accounts")
+        return self
+
+
+def _several(value: object) -> object:
+    return [value] if isinstance(value, dict) else value
 
 
 class Reporting(Part):
@@ -139,15 +203,34 @@ class Config(Part):
     publish: Publish = default(Publish(), "What the published file does not hold")
     daemon: Daemon = default(Daemon(), "How the daemon works, its port, and whom it tells")
     connections: dict[ConnectionName, Connection] = default({}, "One CRM account each, under a name of your own")
+    connections_from: Annotated[tuple[Fleet, ...], BeforeValidator(_several)] = default(
+        (), "Lists of accounts, each of which becomes a connection"
+    )
 
     _marks: Marks = PrivateAttr()
+    _notices: tuple[str, ...] = PrivateAttr(())
+    _looked: tuple[Looked, ...] = PrivateAttr(())
 
-    def placed(self, marks: Marks) -> "Config":
+    def placed(self, marks: Marks, made: Made | None = None) -> "Config":
         """This config, knowing where in which file everything stands, and each connection its name."""
         self._marks = marks
         for name, connection in self.connections.items():
             connection._name = name
+        if made:
+            self._notices, self._looked = tuple(made.notices), tuple(made.looked)
+            for name, member in made.members.items():
+                self.connections[name]._entry = dotted(member.place)
+                self.connections[name]._faults = tuple(fault for _, fault in made.wrong.get(name, ()))
         return self
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What people should know of the lists in `connections_from:`, in sentences."""
+        return self._notices
+
+    def outdated(self, now: float) -> bool:
+        """Whether a list in `connections_from:` may say something else by now (epoch seconds); asks no program."""
+        return any(one.outdated(now) for one in self._looked)
 
     @property
     def file(self) -> Path:

@@ -1,6 +1,7 @@
 """`${NAME}` and `${file:PATH}` in configuration values, filled in after the YAML was read, one value at a time.
 
 Filled in so late, a secret with a `:` or `#` in it can neither break nor change the file. `$${` stands for `${` itself.
+Within PATH `$NAME` is a variable, too: `${file:$CREDENTIALS_DIRECTORY/acme}` reads what systemd hands to a service.
 """
 
 import re
@@ -14,6 +15,7 @@ from onepipe.yamlmarks import Marks, Place
 
 _PLACEHOLDER = re.compile(r"\$?\$\{([^}]*)\}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_IN_PATH = re.compile(rf"\$({_NAME.pattern})")
 _LINE = re.compile(
     r"""(?:export\s+)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)\s*=\s*
         (?: '(?P<literal>[^']*)' | "(?P<quoted>(?:\\.|[^"\\])*)" | (?P<plain>(?!(?<=\s)\#)[^'"\s](?:(?!\s\#).)*)? )
@@ -67,6 +69,7 @@ class Placeholders:
         raise ValueError(f"{name} is not set; set it in the environment or in {where}")
 
     def _file(self, path: str) -> str:
+        path = _IN_PATH.sub(lambda found: self._variable(found[1]), path)
         target = self._folder / Path(path).expanduser()
         try:
             return target.read_text(encoding="utf-8-sig").rstrip("\r\n")

@@ -14,12 +14,18 @@ from pathlib import Path
 from types import TracebackType
 
 import onepipe.control.credentials as credentials
+import onepipe.control.naming as naming
+import onepipe.control.restored as restored
+import onepipe.control.swapping as swapping
 from onepipe.control.commit import CommitLock
 from onepipe.control.conflicts import Clash, Conflict, Conflicts
 from onepipe.control.credentials import Credential
 from onepipe.control.edits import Edit, Edits, Wish
 from onepipe.control.file import ControlFile
 from onepipe.control.leases import Lease, Leases, Owner
+from onepipe.control.markers import Erased, Erasure
+from onepipe.control.notices import Alerts
+from onepipe.control.orders import Broken, Passed, Pause, Remembered, Service, Turn
 from onepipe.control.outbox import Outbox
 from onepipe.control.pushes import Attempt, Entry, Push
 from onepipe.control.quota import Allowance, Hold, Quotas, Waiting
@@ -27,6 +33,7 @@ from onepipe.control.quota import Allowance, Hold, Quotas, Waiting
 __all__ = [
     "Allowance",
     "Attempt",
+    "Broken",
     "Clash",
     "Conflict",
     "Control",
@@ -34,12 +41,19 @@ __all__ = [
     "Edit",
     "Edits",
     "Entry",
+    "Erased",
+    "Erasure",
     "Hold",
     "Lease",
     "Outbox",
     "Owner",
+    "Passed",
+    "Pause",
     "Push",
     "Quotas",
+    "Remembered",
+    "Service",
+    "Turn",
     "Waiting",
     "Wish",
 ]
@@ -53,6 +67,7 @@ class Control:
     """
 
     def __init__(self, state: Path, command: str = "onepipe", clock: Callable[[], float] = time.time) -> None:
+        swapping.finish(state, command)
         self._file = ControlFile(state / "control.sqlite")
         self._leases = Leases(self._file, command, clock)
         self._commit = CommitLock(state / "commit.lock", command)
@@ -60,6 +75,9 @@ class Control:
         self.edits = Edits(self._file, clock)
         self.outbox = Outbox(self._file, clock)
         self.conflicts = Conflicts(self._file, clock)
+        self.erased = Erased(self._file, clock)
+        self.service = Service(self._file, lambda: self.quotas.quick, clock)
+        self.alerts = Alerts(self._file, clock)
 
     def __enter__(self) -> "Control":
         return self
@@ -94,8 +112,10 @@ class Control:
     def commit_lock(self, wait: float = 60.0) -> AbstractContextManager[None]:
         """Be the only one, among all threads and processes, to open the work warehouse, for a `with`; not reentrant.
 
-        Raises LeaseHeld after `wait` seconds. The system takes it back when the process ends, however it ends.
+        Raises LeaseHeld after `wait` seconds. The system takes it back when the process ends, however it ends. Raises
+        DiskTrouble where the state folder was taken away: what is committed into another one would be lost to it.
         """
+        self.stands()
         return self._commit.hold(wait)
 
     def tokens(self, connection: str) -> dict[str, str]:
@@ -110,6 +130,14 @@ class Control:
             db.execute("DELETE FROM token WHERE connection = ?", (connection,))
             db.executemany("INSERT INTO token VALUES (?, ?, ?)", [(connection, *pair) for pair in tokens.items()])
 
+    def stands(self) -> None:
+        """Return if the control file is the one that was opened. Raises DiskTrouble where it is gone or another one."""
+        self._file.stands()
+
+    def fingerprint(self, connection: str, values: Mapping[str, str]) -> bytes:
+        """What tells a connection's credential from another one, and tells nothing else."""
+        return credentials.fingerprint(self._file, connection, values)
+
     def credential(self, connection: str, values: Mapping[str, str]) -> Credential:
         """A connection's credential, to be held against the one it was last swept with."""
         return Credential(self._file, connection, values)
@@ -122,5 +150,23 @@ class Control:
         """Drop what is kept of an account that a name no longer belongs to: tokens, credential, quotas, edits."""
         self.keep_tokens(connection, {})
         self.quotas.retire(connection)
+        self.service.forget(connection)
         credentials.forget(self._file, connection)
         self.edits.forget(connection)
+
+    def copy_to(self, target: Path) -> None:
+        """Write all of it into a new file, without what was ever deleted."""
+        restored.copy(self._file, target)
+
+    def rows_of(self, connection: str) -> dict[str, int]:
+        """How many rows each table has of a connection; tables without any are left out."""
+        return naming.rows(self._file, connection)
+
+    def rename(self, before: str, after: str) -> None:
+        """Put all that is kept of one name under another, which it had to itself before."""
+        self.erased.rename(before, after)
+        naming.rename(self._file, before, after)
+
+    def erase_connection(self, connection: str) -> int:
+        """Remove all that is kept of a connection for good; how many rows. Its lease stays."""
+        return naming.forget(self._file, connection)

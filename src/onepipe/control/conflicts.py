@@ -2,13 +2,15 @@
 
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from onepipe.control.file import ControlFile, Row
-from onepipe.control.stored import keep, load, present
+from onepipe.control.stored import load, present
+from onepipe.control.veil import keep, veil_of
 from onepipe.errors import UsageError
 from onepipe.records import Stored
+from onepipe.redaction import is_figure
 
 Kind = Literal["field", "delete", "lost"]
 OVER = "no longer a conflict"
@@ -68,6 +70,7 @@ class Conflicts:
         with self._file.writing() as db:
             now = present(self._clock)
             known = {_place(row): row for row in _open_of(db, connection, record)}
+            clashes = _veiled(db, connection, clashes, now)
             met = [_meet(db, clash, known.pop((clash.kind, _slot(clash)), None), now) for clash in clashes]
             _close(db, (row for row in known.values() if not _is_of_open_call(db, row)), OVER, now)
         return [str(one) for one in met]
@@ -77,6 +80,12 @@ class Conflicts:
         with self._file.reading() as db:
             rows = db.execute("SELECT * FROM conflict WHERE state = 'open' ORDER BY conflict_id").fetchall()
             return [_conflict(db, row) for row in rows if connections is None or row["connection"] in connections]
+
+    def open_of(self) -> list[tuple[int, str]]:
+        """The number and the connection of every open conflict, oldest first, and nothing of what it is about."""
+        with self._file.reading() as db:
+            rows = db.execute("SELECT conflict_id, connection FROM conflict WHERE state = 'open' ORDER BY conflict_id")
+            return [(int(row["conflict_id"]), str(row["connection"])) for row in rows]
 
     def get(self, conflict_id: str) -> Conflict | None:
         """One conflict in whatever state; None where there is none of that id."""
@@ -102,7 +111,7 @@ class Conflicts:
                 "ours = ?, change = ? WHERE conflict_id = ?",
                 (
                     *(present(self._clock), resolution, actor, reason, about.ours if about else row["ours"]),
-                    *(_next_change(db), row["conflict_id"]),
+                    *(next_change(db), row["conflict_id"]),
                 ),
             )
 
@@ -136,7 +145,7 @@ def say_anew(db: sqlite3.Connection, connection: str, record: str | None, slot: 
         (connection, record, slot),
     ).fetchall()
     for row in rows:
-        values = (ours, _next_change(db), row["conflict_id"])
+        values = (ours, next_change(db), row["conflict_id"])
         db.execute("UPDATE conflict SET ours = ?, change = ? WHERE conflict_id = ?", values)
 
 
@@ -144,6 +153,16 @@ def close_of_connection(db: sqlite3.Connection, connection: str, now: str) -> No
     """Close all that is open of an account which the name no longer belongs to."""
     rows = db.execute("SELECT * FROM conflict WHERE connection = ? AND state = 'open'", (connection,)).fetchall()
     _close(db, rows, DROPPED, now)
+
+
+def close_of_deals(db: sqlite3.Connection, connection: str, deals: str, resolution: str, now: str) -> None:
+    """Close all that is open of these deals (a JSON list of their ids), within the caller's transaction."""
+    rows = db.execute(
+        "SELECT * FROM conflict WHERE connection = ? AND state = 'open' AND source_id IN "
+        "(SELECT value FROM json_each(?))",
+        (connection, deals),
+    ).fetchall()
+    _close(db, rows, resolution, now)
 
 
 def _meet(db: sqlite3.Connection, clash: Clash, known: Row | None, now: str) -> int:
@@ -155,7 +174,7 @@ def _meet(db: sqlite3.Connection, clash: Clash, known: Row | None, now: str) -> 
             (
                 *(clash.connection, clash.source_id, clash.draft, clash.kind, clash.field, _slot(clash)),
                 *_said(clash),
-                *(_kept(db, clash), clash.reason, now, _next_change(db)),
+                *(_kept(db, clash), clash.reason, now, next_change(db)),
             ),
         )
         return int(made.lastrowid or 0)
@@ -166,9 +185,21 @@ def _meet(db: sqlite3.Connection, clash: Clash, known: Row | None, now: str) -> 
         db.execute(
             "UPDATE conflict SET push_id = ?, base = ?, ours = ?, theirs = ?, field = ?, reason = ?, record_id = ?, "
             "change = ? WHERE conflict_id = ?",
-            (*_said(clash), clash.field, clash.reason, _kept(db, clash), _next_change(db), known["conflict_id"]),
+            (*_said(clash), clash.field, clash.reason, _kept(db, clash), next_change(db), known["conflict_id"]),
         )
     return int(known["conflict_id"])
+
+
+def _veiled(db: sqlite3.Connection, connection: str, clashes: Sequence[Clash], now: str) -> Sequence[Clash]:
+    """Conflicts as they may be kept: of an erased deal the values of figures alone."""
+    veil = veil_of(db, connection, now)
+    if veil is None:
+        return clashes
+    hidden = [one.source_id in veil.deals and not (one.kind == "field" and is_figure(one.field)) for one in clashes]
+    return [
+        replace(one, base=None, ours=None, theirs=None) if hides else one
+        for one, hides in zip(clashes, hidden, strict=True)
+    ]
 
 
 def _said(clash: Clash) -> tuple[object, ...]:
@@ -215,11 +246,11 @@ def _close(db: sqlite3.Connection, rows: Iterable[Row], resolution: str, now: st
     for row in rows:
         db.execute(
             "UPDATE conflict SET state = 'closed', resolved_at = ?, resolution = ?, change = ? WHERE conflict_id = ?",
-            (now, resolution, _next_change(db), row["conflict_id"]),
+            (now, resolution, next_change(db), row["conflict_id"]),
         )
 
 
-def _next_change(db: sqlite3.Connection) -> int:
+def next_change(db: sqlite3.Connection) -> int:
     """A number above all that were given: conflicts are never removed."""
     return int(db.execute("SELECT coalesce(max(change), 0) + 1 FROM conflict").fetchone()[0])
 

@@ -20,8 +20,7 @@ class Credential:
     def __init__(self, file: ControlFile, connection: str, values: Mapping[str, str]) -> None:
         self._file = file
         self._connection = connection
-        text = json.dumps([connection, sorted(values.items())])
-        self._fingerprint = blake2b(text.encode(), key=_key(file), digest_size=32).digest()
+        self._fingerprint = fingerprint(file, connection, values)
 
     def is_new(self) -> bool:
         """Whether the last sweep was made with another one; False where there was none."""
@@ -43,6 +42,12 @@ class Credential:
         return row["fingerprint"] if row else None
 
 
+def fingerprint(file: ControlFile, connection: str, values: Mapping[str, str]) -> bytes:
+    """The keyed hash of a connection's credential."""
+    text = json.dumps([connection, sorted(values.items())])
+    return blake2b(text.encode(), key=key_of(file), digest_size=32).digest()
+
+
 def doubt(file: ControlFile, connection: str) -> None:
     """Take whatever credential a connection uses next for a new one."""
     _write(file, connection, _NONE)
@@ -59,7 +64,7 @@ def _write(file: ControlFile, connection: str, fingerprint: bytes) -> None:
         db.execute("INSERT OR REPLACE INTO credential VALUES (?, ?)", (connection, fingerprint))
 
 
-def _key(file: ControlFile) -> bytes:
+def key_of(file: ControlFile) -> bytes:
     """The random key of this control file, made when it is first asked for."""
     with file.reading() as db:
         row = db.execute("SELECT key FROM fingerprint_key").fetchone()

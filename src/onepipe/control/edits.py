@@ -7,7 +7,8 @@ from typing import Literal
 
 from onepipe.control.conflicts import close_of_connection, close_of_edits, say_anew
 from onepipe.control.file import ControlFile, Row
-from onepipe.control.stored import keep, last_read, load, present
+from onepipe.control.stored import last_read, load, present
+from onepipe.control.veil import keep, refuse_edit, veil_of
 from onepipe.errors import UsageError
 from onepipe.records import Stored
 
@@ -73,7 +74,7 @@ class Edits:
         """Queue edits, and withdraw others, all of it or nothing; the ids of the new ones.
 
         One over an edit that is still queued replaces it and takes over its base. Raises UsageError where the edit
-        before it may be on its way.
+        before it may be on its way, and for what would bring back somebody who was erased.
         """
         with self._file.writing() as db:
             now = present(self._clock)
@@ -133,6 +134,7 @@ class Edits:
 
 
 def _put(db: sqlite3.Connection, wish: Wish, actor: str, now: str) -> str:
+    refuse_edit(veil_of(db, wish.connection, now), wish.source_id, wish.field, wish.value)
     before = db.execute(
         "SELECT edit_id, base_id, seen_id, state FROM edit WHERE connection = ? AND coalesce(source_id, draft) = ? "
         "AND slot = ? AND state IN ('queued', 'pushing')",

@@ -85,11 +85,30 @@ class ControlFile:
         self._migrations = migrations
         self._lock = threading.RLock()
         self._db = self._open()
+        self._place = self._found()
 
     def close(self) -> None:
         """Close the file; further use raises DiskTrouble."""
         with self._lock:
             self._db.close()
+
+    def stands(self) -> None:
+        """Return if the file is still the one that was opened. Raises DiskTrouble where it is gone or another one."""
+        if self._found() != self._place:
+            raise DiskTrouble(
+                f"The state folder {self.path.parent} was removed or replaced while this process worked: its control "
+                "file is not the one that was opened. Nothing is committed into another one; what was published is "
+                "safe.",
+                hint="Put the folder back, or restore it from a backup, and start again; without it the work file is "
+                "restored from the published warehouse, and what was queued to be written to the CRMs is lost.",
+            )
+
+    def _found(self) -> tuple[int, int] | None:
+        try:
+            status = self.path.stat()
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -135,12 +154,7 @@ class ControlFile:
             db.execute("PRAGMA journal_mode = WAL")
         db.execute(f"PRAGMA synchronous = {self._synchronous}")
         found, known = _version(db), len(self._migrations)
-        if found > known:
-            raise ConfigError(
-                f"{self.path} was written by a newer onepipe (state version {found}, this one knows {known}). "
-                "Nothing was changed.",
-                hint="Use the newer onepipe, or name another folder as `state:` in config.yaml.",
-            )
+        refuse_newer(self.path, found, known)
         if found < known:
             self._migrate(db)
 
@@ -162,6 +176,16 @@ class ControlFile:
         return DiskTrouble(
             f"The control file {self.path} cannot be used: {error}. What was committed before is safe.",
             hint="See that its folder exists, is writable and has space left, then run the command again.",
+        )
+
+
+def refuse_newer(path: Path, found: int, known: int = len(MIGRATIONS)) -> None:
+    """Raise ConfigError for a file that a newer onepipe wrote."""
+    if found > known:
+        raise ConfigError(
+            f"{path} was written by a newer onepipe (state version {found}, this one knows {known}). "
+            "Nothing was changed.",
+            hint="Use the newer onepipe, or name another folder as `state:` in config.yaml.",
         )
 
 

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from onepipe.control.file import refuse_newer
 from onepipe.control.leases import Owner, owners
+from onepipe.control.orders import Broken, Passed, Pause, breakers, passed, pauses
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,13 +21,17 @@ class Look:
     """What was seen: who is at work on what, what is held back until when and why, when the next complete read may be.
 
     By the ledger's keys ("connection:acme", "address:capsule"); instants in UTC, none of them past. `conflicts` counts
-    those that are open, by connection.
+    those that are open, by connection; `pauses` are people's, `broken` what the daemon leaves alone of itself, and
+    `passed` the runs that were due and not made.
     """
 
     owners: dict[str, Owner] = field(default_factory=dict)
     held: dict[str, tuple[datetime, str]] = field(default_factory=dict)
     next_scan: dict[str, datetime] = field(default_factory=dict)
     conflicts: dict[str, int] = field(default_factory=dict)
+    pauses: dict[str, Pause] = field(default_factory=dict)
+    broken: dict[str, Broken] = field(default_factory=dict)
+    passed: dict[str, list[Passed]] = field(default_factory=dict)
 
     def hold(self, connection: str, connector: str) -> tuple[datetime, str] | None:
         """What keeps a connection from being asked: its own hold, or that of our address at its CRM."""
@@ -34,13 +40,15 @@ class Look:
 
 
 def look(state: Path, clock: Callable[[], float] = time.time) -> Look:
-    """What the control file of a state folder says now."""
+    """What the control file of a state folder says now. Raises ConfigError where a newer onepipe wrote it."""
     path = state / "control.sqlite"
     try:
         if not path.is_file():
             return Look()
         with _opened(path) as db:
-            return Look(_owners(db, clock), *_quotas(db, clock()), _conflicts(db))
+            refuse_newer(path, db.execute("PRAGMA user_version").fetchone()[0])
+            held, scans = _quotas(db, clock())
+            return Look(_owners(db, clock), held, scans, _conflicts(db), *_service(db))
     except (OSError, sqlite3.Error):
         return Look()
 
@@ -69,6 +77,15 @@ def _conflicts(db: sqlite3.Connection) -> dict[str, int]:
         return {}
     rows = db.execute("SELECT connection, count(*) FROM conflict WHERE state = 'open' GROUP BY connection").fetchall()
     return dict(rows)
+
+
+def _service(db: sqlite3.Connection) -> tuple[dict[str, Pause], dict[str, Broken], dict[str, list[Passed]]]:
+    if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'passed'").fetchone():
+        return {}, {}, {}
+    passes: dict[str, list[Passed]] = {}
+    for one in passed(db):
+        passes.setdefault(one.connection, []).append(one)
+    return pauses(db), breakers(db), passes
 
 
 def _instant(seconds: float) -> datetime:

@@ -15,7 +15,9 @@ from typing import Any, Literal
 
 from onepipe.control.file import ControlFile, Row
 from onepipe.control.pushes import Attempt, Entry, Push, attempt_of, entry_of, load_push
-from onepipe.control.stored import instant_text, keep, present
+from onepipe.control.stored import instant_text, present
+from onepipe.control.veil import answer_of, keep, line_of
+from onepipe.control.veil import attempt_of as veiled
 from onepipe.errors import LeaseHeld
 from onepipe.merge import states
 from onepipe.records import Stored
@@ -115,6 +117,7 @@ class Outbox:
             for edit_id in load_push(db, push_id).edits:
                 _edit_becomes(db, edit_id, "sending", None, now)
             n = int(db.execute("SELECT count(*) FROM attempt WHERE push_id = ?", (push_id,)).fetchone()[0]) + 1
+            request, before = veiled(db, push_id, request, before, now)
             db.execute(
                 "INSERT INTO attempt (push_id, n, request, before, lease, sent_at) VALUES (?, ?, ?, ?, ?, ?)",
                 (push_id, n, request, _json(before), lease, now),
@@ -128,7 +131,7 @@ class Outbox:
             late = row["lease"] != lease or row["state"] != "sending"
             db.execute(
                 "UPDATE attempt SET outcome = ?, answer = ?, answered_at = ?, late = ? WHERE push_id = ? AND n = ?",
-                (outcome, answer, present(self._clock), late, push_id, n),
+                (outcome, answer_of(db, push_id, answer), present(self._clock), late, push_id, n),
             )
         return not late
 
@@ -167,6 +170,7 @@ class Outbox:
                 _edit_becomes(db, edit_id, (each or {}).get(edit_id, state), source_id, now)
             row = db.execute("SELECT connection, source_id FROM push WHERE push_id = ?", (push_id,)).fetchone()
             read_id = keep(db, row["connection"], read) if read else None
+            told = line_of(db, push_id, told, now)
             made = db.execute(
                 "INSERT INTO journal (push_id, connection, source_id, told, read_id, at) VALUES (?, ?, ?, ?, ?, ?)",
                 (push_id, row["connection"], row["source_id"], _json(told), read_id, now),

@@ -4,6 +4,7 @@ import json
 import sqlite3
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 from onepipe.control.file import Row
 from onepipe.records import Stored
@@ -61,6 +62,13 @@ def last_read(db: sqlite3.Connection, connection: str, source_id: str) -> Stored
         (connection, source_id),
     ).fetchone()
     return _record(row) if row else None
+
+
+def as_document(one: Stored) -> dict[str, Any]:
+    """A reading as JSON, for the outbox."""
+    names = ("source_id", "payload", "payload_hash")
+    told = {name: getattr(one, name) for name in names}
+    return {**told, "details": dict(one.details), "read_at": instant_text(one.read_at)}
 
 
 def _record(row: Row) -> Stored:

@@ -80,8 +80,8 @@ class Onlooker:
     def ran(self, report: ConnectionReport, run_id: str, seconds: float) -> None:
         """A run of one connection ended, however."""
 
-    def passed_over(self, connection: str, why: str) -> None:
-        """A run that was due is not made now: `why` is one of few words, fit for a label."""
+    def passed_over(self, connection: str, why: str, times: int = 1) -> None:
+        """Runs that were due are not made now: `why` is one of few words, fit for a label."""
 
     def happened(self, event: Event) -> None:
         """Something that people may want to be told."""

@@ -93,6 +93,11 @@ class Http:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def waited(self) -> float:
+        """Seconds that requests waited for their turn, in all threads together."""
+        return self._pace.waited
+
     def close(self) -> None:
         """Close the connections, and give back what the ledger granted and was not used."""
         self._pace.close()

@@ -62,6 +62,7 @@ class Pace:
         self._changed = ledger.changed
         self._told: Sequence[Told] = ()
         self._lock = threading.Lock()
+        self.waited = 0.0  # seconds, in all threads together
 
     def close(self) -> None:
         """Give back what was granted and not used."""
@@ -84,6 +85,9 @@ class Pace:
                 if self._sleep(wait):
                     raise Stopped("The run was told to end while it waited for its turn. What was committed is safe")
                 waited += wait
+        if waited:
+            with self._lock:
+                self.waited += waited
         return self._ledger.clock()
 
     def hear(self, told: Sequence[Told]) -> None:

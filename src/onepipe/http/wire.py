@@ -19,6 +19,7 @@ from onepipe.http.paths import Origin
 # At DEBUG it would write the headers of every answer, in which a CRM may echo a token.
 logging.getLogger("httpcore").setLevel(logging.INFO)
 
+_MAKING = threading.Lock()
 LARGEST = 256 * 1024 * 1024
 """An answer that grows beyond this many bytes, packed or not, is given up."""
 
@@ -194,8 +195,13 @@ def _unpacked(content: bytes, packing: str) -> bytes:
     return text
 
 
-@lru_cache(maxsize=1)
 def _trusted() -> ssl.SSLContext:
+    with _MAKING:  # 60 ms of work, which all threads of a pool would do at once
+        return _context()
+
+
+@lru_cache(maxsize=1)
+def _context() -> ssl.SSLContext:
     return httpx.create_ssl_context()
 
 

@@ -21,6 +21,7 @@ from onepipe.mapping.form import (
     parse_each,
     parse_source,
 )
+from onepipe.mapping.kept import kept_mapping
 from onepipe.mapping.load import EXAMPLE_KEYS, MAPPING_KEYS, STAGES_KEYS, load_mapping
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "Mapping",
     "Source",
     "StageRules",
+    "kept_mapping",
     "load_mapping",
     "parse_each",
     "parse_source",

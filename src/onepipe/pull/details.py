@@ -43,6 +43,8 @@ def pay(job: Job) -> None:
 
     One record whose detail cannot be read keeps no other one waiting; ten of them end the attempt.
     """
+    if not job.account.reading.details:
+        return  # what was owed before is forgiven by then
     unpaid: set[tuple[str, str]] = set()
     trouble: SourceError | None = None
     while owed := _owed(job, unpaid):
@@ -97,7 +99,7 @@ def _fetch(job: Job, owed: list[Debt]) -> tuple[list[Record | str], dict[str, So
 def _land(job: Job, detail: str, paid: list[Record | str]) -> None:
     folder = job.warehouse.spool / job.name / "details"
     forget(folder)
-    spool = Spool(folder)
+    spool = Spool(folder, redaction=job.account.redaction)
     spool.add(detail, [answer for answer in paid if isinstance(answer, Record)], at=job.account.now())
     spool.flush()
     with job.commit() as db:

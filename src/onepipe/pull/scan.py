@@ -116,7 +116,7 @@ class Scan:
         self.standing = standing
         self.merging = merging
         self.since = merging.slice.lo
-        self.spool = Spool(merging.folder, merging.slice.merged_to)
+        self.spool = Spool(merging.folder, merging.slice.merged_to, redaction=job.account.redaction)
         self.counted = job.account.http.requests
         self.stated: int | None = None
         """How many opportunities the list itself said it holds, when last it did; of those from where a scan began."""

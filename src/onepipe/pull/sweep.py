@@ -175,7 +175,7 @@ def _land(absence: _Absence) -> None:
         return
     folder = job.warehouse.spool / job.name / "sweep"
     forget(folder)
-    spool = Spool(folder)
+    spool = Spool(folder, redaction=job.account.redaction)
     spool.add(OPPORTUNITY, absence.answered, at=now)
     spool.flush()
     with job.commit() as db:

@@ -21,6 +21,7 @@ from onepipe.push.words import Done
 from onepipe.push.work import Work, taken
 
 OPEN = ("sending", "unknown", "ambiguous")
+RESTORED = "it was restored from a backup, and nobody knows when it may have been sent since"
 
 
 def settle_lost(site: Site, push: Push, asked: Asked | None) -> Done | None:
@@ -91,6 +92,8 @@ def _create(site: Site, push: Push, asked: Asked) -> Done | None:
     work = taken(site, decided(site, asked, None), push)
     attempts = site.outbox.attempts(push.push_id)
     told = _told_id(attempts)
+    if not told and "restored" in push.asked:
+        return _ambiguous(work, push, None, RESTORED)
     found = Sighted([told], []) if told else made(site, work.weighed, sent_at(site, push.push_id))
     if found is not None and found.sure:
         return finish(work, found.sure)
@@ -108,9 +111,9 @@ def _create(site: Site, push: Push, asked: Asked) -> Done | None:
     return _still(work, push, "unknown")
 
 
-def _ambiguous(work: Work, push: Push, found: list[str] | None) -> Done:
-    """Several records may be it, or none can be asked for: a person has to say."""
-    there = f"one of these may be it: {', '.join(found)}" if found else "this CRM has no list to look in"
+def _ambiguous(work: Work, push: Push, found: list[str] | None, told: str = "this CRM has no list to look in") -> Done:
+    """Several records may be it, or none can be asked for, as is `told`: a person has to say."""
+    there = f"one of these may be it: {', '.join(found)}" if found else told
     message = f"it may have been made; {there}"
     work.put(list(work.weighed.merged.writes), "ambiguous", message)
     done = _still(work, push, "ambiguous")

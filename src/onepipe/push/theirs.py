@@ -9,7 +9,7 @@ from threading import Lock
 from typing import Any
 
 from onepipe.connector import Connector
-from onepipe.control.stored import instant, instant_text
+from onepipe.control.stored import as_document, instant
 from onepipe.edit import Target, records
 from onepipe.edit.known import LINE_ITEMS
 from onepipe.records import Record, Stored
@@ -84,9 +84,7 @@ def landed(one: Stored) -> Stored:
 
 def stored_document(one: Stored) -> dict[str, Any]:
     """A reading as JSON, for the outbox."""
-    names = ("source_id", "payload", "payload_hash")
-    told = {name: getattr(one, name) for name in names}
-    return {**told, "details": dict(one.details), "read_at": instant_text(one.read_at)}
+    return as_document(one)
 
 
 def stored_of(document: Mapping[str, Any]) -> Stored:

@@ -51,7 +51,7 @@ def move(db: Database, connection: str, base_url: str) -> None:
 def retire(db: Database, connection: str, retired: str) -> None:
     """Put all that is stored of a name under the name `retired`; the name itself is free again, as if it never ran."""
     _drop_unfinished(db, connection)
-    for table in _tables(db):
+    for table in tables(db):
         db.run(f"UPDATE {table} SET connection = ? WHERE connection = ?", [retired, connection])
     db.run("UPDATE connections SET state = 'retired' WHERE connection = ?", [retired])
 
@@ -73,11 +73,16 @@ def _drop_unfinished(db: Database, connection: str) -> None:
         db.run(f"DELETE FROM store.{table} WHERE connection = ?", [connection])
 
 
-def _tables(db: Database) -> list[str]:
+def tables(db: Database) -> list[str]:
     """Every table of the warehouse that is keyed by connection."""
     found = db.run(
         "SELECT c.schema_name, c.table_name FROM duckdb_columns() c JOIN duckdb_tables() t "
         "USING (database_name, schema_name, table_name) "
         "WHERE c.database_name = current_database() AND c.column_name = 'connection' AND NOT t.temporary ORDER BY ALL"
     )
-    return [f"{quoted(schema)}.{quoted(table)}" for schema, table in found]
+    return [place(schema, table) for schema, table in found]
+
+
+def place(schema: str, table: str) -> str:
+    """A table as SQL names it."""
+    return f"{quoted(schema)}.{quoted(table)}"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from onepipe.errors import LeaseHeld
+from onepipe.errors import LeaseHeld, OnepipeError
 from onepipe.report import Counts
 from onepipe.warehouse import pieces
 from onepipe.warehouse.database import Database
@@ -189,6 +189,31 @@ def record_runs(db: Database, rows: Iterable[RunRow]) -> None:
                 )
             ],
         )
+
+
+def record_refusal(
+    db: Database, run_id: str, command: str, connection: str, now: datetime, error: OnepipeError
+) -> None:
+    """Write down that a connection could not even begin: a run that failed, and since when it fails."""
+    row = RunRow(
+        run_id=run_id,
+        command=command,
+        connection=connection,
+        resource="opportunity",
+        status="failed",
+        started_at=now,
+        finished_at=now,
+        counts=Counts(),
+        requests=0,
+        error_kind=error.kind,
+        error_message=error.message,
+    )
+    record_runs(db, [row])
+    db.run(
+        "UPDATE coverage SET oldest_failure_at = coalesce(oldest_failure_at, ?::TIMESTAMPTZ) "
+        "WHERE connection = ? AND resource = 'opportunity'",
+        [as_text(now), connection],
+    )
 
 
 def mapping(db: Database, connection: str) -> tuple[str, str] | None:

@@ -31,6 +31,7 @@ class Database:
         self._connection = connection
         self._defined = set() if defined is None else defined
         self.made_temporary = False
+        self.taken: Any = None  # what config.yaml and the files beside it said when it was last taken over
 
     def define(self, statements: Iterable[str]) -> None:
         """Run statements that create temporary macros, each once while the instance lives."""
@@ -48,6 +49,12 @@ class Database:
         """The first value of the first row, None where there is none."""
         rows = self.run(sql, values)
         return rows[0][0] if rows else None
+
+    def tidy(self) -> None:
+        """Drop temporary tables and views: the next user begins without them."""
+        if self.made_temporary:
+            _drop_temporary(self._connection)
+            self.made_temporary = False
 
     def names(self, sql: str) -> list[str]:
         """The column names a query answers with."""
@@ -120,8 +127,7 @@ class Engine:
                 connection = self._attach(path, memory)
                 database = Database(connection, self._defined)
                 yield database
-                if database.made_temporary:
-                    _drop_temporary(connection)
+                database.tidy()
                 _detach(connection)
         except BaseException:
             self.close()

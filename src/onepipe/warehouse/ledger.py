@@ -93,6 +93,18 @@ RUN_KEYS = (
 )
 
 
+_REFUSED = f"""
+SELECT connection, {ISO.format("min(started_at)")}, arg_max(error_kind, started_at), arg_max(error_message, started_at)
+FROM sync_runs WHERE status = 'failed' AND connection NOT IN (SELECT connection FROM connections) GROUP BY connection
+"""
+
+
+def refused(db: Database) -> dict[str, Standing]:
+    """Of connections that never came to ask their CRM: since when they fail, and why."""
+    keys = ("failing_since", "error_kind", "error_message")
+    return {row[0]: {"state": "active"} | dict(zip(keys, row[1:], strict=True)) for row in db.run(_REFUSED)}
+
+
 def standings(db: Database) -> dict[str, Standing]:
     """Every connection ever run, by name: KEYS, its reference lists and details in `resources`, and the overlap that
     its late rows propose, in seconds.

@@ -12,7 +12,7 @@ import onepipe.warehouse.decisions as decisions
 from onepipe.model import KEY, MAPPED, NESTED, OBSERVED, STAGE, VERSION, Column
 
 PRODUCT = "onepipe"
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 
 KEPT = (
     *KEY,
@@ -175,6 +175,20 @@ TABLES: dict[str, tuple[str, tuple[Column, ...]]] = {
             Column("why", "VARCHAR", "Why it was decided so"),
         ),
     ),
+    "erasures": (
+        "Whom was erased, without a word of who it was: what is blank, and stays so",
+        (
+            Column("erasure_id", "VARCHAR", "The erasure; of an address one, and one of each deal found by it"),
+            Column("connection", "VARCHAR", "The connection's name in config.yaml; NULL: all of them"),
+            Column("source_id", "VARCHAR", "The deal whose person was erased; NULL for an address"),
+            Column("fingerprint", "VARCHAR", "Of an address: a keyed hash, from which nobody can tell it; else NULL"),
+            Column("found_by", "VARCHAR", "Of a deal found by an address: the erasure_id of that"),
+            Column("erased_at", "TIMESTAMPTZ", "When, UTC"),
+            Column("actor", "VARCHAR", "Who did it"),
+            Column("reason", "VARCHAR", "Why, in the words of who did it; empty where none were given"),
+            Column("fields", "VARCHAR[]", "The columns and lists that are blank since, and stay blank"),
+        ),
+    ),
 }
 
 FRESHNESS = {
@@ -225,6 +239,7 @@ CREATE TABLE IF NOT EXISTS store.read_back (connection VARCHAR, source_id VARCHA
 CREATE TABLE IF NOT EXISTS store.laid_out (views VARCHAR);
 CREATE TABLE IF NOT EXISTS store.reporting (timezone VARCHAR, fiscal_year_start BIGINT);
 CREATE TABLE IF NOT EXISTS store.decided (mark VARCHAR);
+CREATE TABLE IF NOT EXISTS store.erased (mark VARCHAR);
 CREATE TABLE IF NOT EXISTS store.stage_decisions (connection VARCHAR, pipeline VARCHAR, stage VARCHAR, stage_group
     VARCHAR, status VARCHAR, weight DECIMAL(5,4));
 CREATE TABLE IF NOT EXISTS store.stage_statuses (connection VARCHAR, pipeline VARCHAR, stage VARCHAR, status VARCHAR);

@@ -19,7 +19,7 @@ def trial(warehouse: Warehouse) -> Iterator[Database]:
 
     Raises DiskTrouble where there is no room for it.
     """
-    _clear(warehouse.path.parent)
+    clear(warehouse.path.parent)
     copy = warehouse.path.with_name(f"trial.{os.getpid()}.duckdb")
     engine = Engine()
     try:
@@ -35,12 +35,16 @@ def trial(warehouse: Warehouse) -> Iterator[Database]:
         copy.with_name(copy.name + ".wal").unlink(missing_ok=True)
 
 
-def _clear(folder: Path) -> None:
+def clear(folder: Path) -> None:
     """Take away what killed processes left."""
-    for left in folder.glob("trial.*.duckdb*"):
-        pid = left.name.split(".")[1]
-        if pid.isdigit() and not alive(int(pid), ""):
-            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+    for left in lost(folder):
+        shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+
+
+def lost(folder: Path) -> list[Path]:
+    """What killed processes left of such copies."""
+    found = [(path, path.name.split(".")[1]) for path in folder.glob("trial.*.duckdb*")]
+    return [path for path, pid in found if pid.isdigit() and not alive(int(pid), "")]
 
 
 def _copy(source: Path, copy: Path) -> None:

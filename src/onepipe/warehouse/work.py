@@ -1,10 +1,11 @@
 """The work file: opened to commit, closed at once; nobody holds it, so everybody can commit in turn."""
 
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import RLock
+from threading import Lock as Mutex
 
 from onepipe import __version__
 from onepipe.errors import ConfigError, DiskTrouble
@@ -15,6 +16,8 @@ from onepipe.warehouse.schema import SCHEMA_VERSION
 from onepipe.warehouse.snapshot import left_out
 
 Lock = Callable[[], AbstractContextManager[None]]
+AT_ONCE = 1.0  # seconds for which threads of this process hand the open file on before others get their turn
+OTHERS = 0.02  # seconds that are then left to them: they try every hundredth of a second
 SMALLEST = 12_288  # bytes of a DuckDB file's headers: one that is shorter was being made when its process was killed
 
 
@@ -36,15 +39,36 @@ class Warehouse:
         self.path = state / "work.duckdb"
         self.left_out = tuple(left_out)
         self.spool = state / "spool"
+        self.generation: int | None = None  # of this process's newest commit
+        self.published: int | None = None  # of the snapshot it last saw in place
         self.lock = lock
         self._land = land
         self._engine = Engine()
-        self._turn = RLock()
+        self._turn = Mutex()  # of the engine
+        self._queue = Mutex()  # of our own threads that want the file
+        self._waiting, self._awake, self._count = 0, 0, Mutex()
+        self._open: tuple[ExitStack, Database, float] | None = None  # handed on from thread to thread; since when
 
     def rest(self) -> None:
-        """Give back the memory of the engine that opens the file; the next use starts another one."""
+        """Give back the memory of the engine that opens the file, unless a run needs it."""
+        if self._awake:
+            return
         with self._turn:
             self._engine.close()
+
+    @contextmanager
+    def awake(self) -> Iterator[None]:
+        """Keep the engine from one use to the next; it rests when the last of those who asked for this is done."""
+        with self._count:
+            self._awake += 1
+        try:
+            yield
+        finally:
+            with self._count:
+                self._awake -= 1
+                idle = not self._awake
+            if idle:
+                self.rest()
 
     @contextmanager
     def commit(self, run_id: str | None) -> Iterator[Database]:
@@ -52,15 +76,16 @@ class Warehouse:
 
         Without a run, where nothing is asked of a CRM, the newest run that the warehouse holds stays what it was.
         """
-        with self.lock(), self.opened() as db, db.transaction():
+        with self._held() as db, db.transaction():
             if self._land is not None:
                 self._land(db)
             yield db
-            db.run(
+            rows = db.run(
                 "UPDATE store.meta SET generation = generation + 1, run_id = coalesce(?, run_id), changed_at = ?, "
-                "onepipe_version = ?",
+                "onepipe_version = ? RETURNING generation",
                 [run_id, datetime.now(UTC).isoformat(), __version__],
             )
+        self.generation = rows[0][0]
 
     def settle(self, run_id: str | None) -> None:
         """Put in place what waits elsewhere, in a commit of its own; the next one can then begin by altering tables.
@@ -73,8 +98,61 @@ class Warehouse:
     @contextmanager
     def look(self) -> Iterator[Database]:
         """Read the work file as it stands; nothing that is done inside is kept."""
-        with self.lock(), self.opened() as db:
+        with self._held() as db:
             yield db
+
+    @contextmanager
+    def _held(self) -> Iterator[Database]:
+        """The lock and the open file: taken over from the thread before, where one hands it on, and handed on to the
+        next one that waits. Opening, checkpointing and closing cost more than most commits.
+        """
+        with self._queued():
+            files, db, since = self._open or self._taken()
+            self._open = None
+            with files:
+                yield db
+                if self._waiting and time.monotonic() - since < AT_ONCE:
+                    db.tidy()
+                    self._open = files.pop_all(), db, since
+            if self._waiting and self._open is None:
+                time.sleep(OTHERS)
+
+    @contextmanager
+    def _queued(self) -> Iterator[None]:
+        """One thread of this process after the other."""
+        self._wait(1)
+        try:
+            self._queue.acquire()
+        except BaseException:  # Ctrl-C: whatever was handed on to us must not stay open
+            self._wait(-1)
+            if self._queue.acquire(blocking=False):
+                try:
+                    self._drop()
+                finally:
+                    self._queue.release()
+            raise
+        self._wait(-1)
+        try:
+            yield
+        finally:
+            self._queue.release()
+
+    def _wait(self, more: int) -> None:
+        with self._count:
+            self._waiting += more
+
+    def _drop(self) -> None:
+        left, self._open = self._open, None
+        if left and not self._waiting:
+            left[0].close()
+        else:
+            self._open = left
+
+    def _taken(self) -> tuple[ExitStack, Database, float]:
+        with ExitStack() as files:
+            files.enter_context(self.lock())
+            db = files.enter_context(self.opened())
+            return files.pop_all(), db, time.monotonic()
 
     @contextmanager
     def opened(self) -> Iterator[Database]:
