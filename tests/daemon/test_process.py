@@ -122,8 +122,8 @@ def test_a_connection_that_is_held_back_runs_when_it_is_time(capsule: tuple[Plac
     place, crms = capsule
     write(place.folder, connection(crms, "capsule", schedule="6h", settings={"details": False}))
     with Control(place.folder / ".onepipe") as control:
-        control.quotas.allowance("capsule", "capsule").refused(time.time(), 5, "The CRM said to wait", slower=False)
-        until = time.time() + 5
+        control.quotas.allowance("capsule", "capsule").refused(time.time(), 30, "The CRM said to wait", slower=False)
+        until = time.time() + 30
     with daemon(place) as running:
         running.wait_for("held back", connection="capsule", why="The CRM said to wait")
         assert [] == list(crms["capsule"].log)
