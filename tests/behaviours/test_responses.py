@@ -102,5 +102,5 @@ def test_26_a_connection_that_hangs_is_given_up(desk: Make, monkeypatch: pytest.
     report = made.sync()
     assert ("failed", "unavailable") == made.said(report)
     assert "no answer within the time allowed" in made.told(report)
-    assert 5 > time.monotonic() - began
+    assert 30 > time.monotonic() - began
     assert None is made.cursor()

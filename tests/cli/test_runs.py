@@ -101,7 +101,7 @@ def test_interrupted_it_says_what_is_safe_and_goes_on_later(spoilt: tuple[Place,
     began = time.monotonic()
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=20)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
     assert (130, "", False) == (process.returncode, out, "Traceback" in err)
     assert "Run the same command again: it goes on from there." in err
     crms["capsule"].faults.clear()
