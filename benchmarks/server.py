@@ -129,9 +129,7 @@ class Account:
         body, kind = self._body("/".join(steps), query, rows, self.touched.get(own, {})), "application/json"
         return (LOGIN, "text/html", 0.0) if body is None else (body, kind, chosen.get("ms", 0) / 1000)
 
-    def _body(
-        self, path: str, query: dict[str, str], rows: int, touched: dict[int, tuple[str, bytes]]
-    ) -> bytes | None:
+    def _body(self, path: str, query: dict[str, str], rows: int, touched: dict[int, tuple[str, bytes]]) -> bytes | None:
         if path == "opportunities":
             return self._list(query, rows, touched)
         if path == "opportunities/options":
