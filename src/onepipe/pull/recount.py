@@ -51,7 +51,7 @@ class Recount:
         settled = explained or (off == _off(self.before) and not self._moved())  # else the next run looks again
         with self.job.commit() as db:
             looked_into(db, self.job, off if settled and whole else 0, explained=explained)
-        if off and settled and not explained:
+        if off and settled and not explained and (whole or off > 0):  # rows that no list shows: the next run looks
             self._fall()
 
     def _moved(self) -> bool:
