@@ -8,12 +8,13 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
 from onepipe.control import Control, leases
+from onepipe.control.commit import CommitLock
 from onepipe.control.file import MIGRATIONS, ControlFile
 from onepipe.errors import ConfigError, DiskTrouble, LeaseHeld
 
@@ -214,6 +215,23 @@ def test_the_commit_lock_goes_with_its_process(control: Control, tmp_path: Path)
         child.wait()
         with control.commit_lock(wait=0.05):
             pass
+
+
+def test_who_waited_for_the_commit_lock_looks_again_whose_state_it_is(control: Control, tmp_path: Path) -> None:
+    """A backup may be put in place meanwhile: nothing is committed into that on the word of the state before."""
+    with ExitStack() as held:
+        held.enter_context(CommitLock(tmp_path / "commit.lock", "onepipe restore").hold(0.0))
+
+        def restored() -> None:
+            (tmp_path / "control.sqlite").rename(tmp_path / "before.sqlite")
+            (tmp_path / "control.sqlite").touch()
+            held.close()
+
+        thread = threading.Timer(0.2, restored)
+        thread.start()
+        with pytest.raises(DiskTrouble, match="removed or replaced"), control.commit_lock(wait=30.0):
+            pass
+        thread.join()
 
 
 def test_threads_of_one_process_take_turns_too(control: Control) -> None:

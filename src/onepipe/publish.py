@@ -209,8 +209,17 @@ def _stamp(target: Path) -> Stamp | None:
 
 
 def _read_marker(target: Path) -> Marker | None:
-    """The marker, through a link of its own: a stale .wal beside the name is not replayed."""
-    link = target.with_name(f".{target.name}.{uuid4().hex}.look")
+    """The marker, through a link of its own: a stale .wal beside the name is not replayed. Raises DiskTrouble."""
+    try:
+        return _through_link(target, target.with_name(f".{target.name}.{uuid4().hex}.look"))
+    except OSError as error:
+        raise DiskTrouble(
+            f"it cannot be seen whose file {target} is: {error}; it is not replaced",
+            "all rows are safe in the state folder; put that right and run again",
+        ) from error
+
+
+def _through_link(target: Path, link: Path) -> Marker | None:
     try:
         try:
             os.link(target, link)

@@ -83,7 +83,7 @@ class World:
         self.desk = self._new()
 
     def _new(self) -> Desk:
-        desk = Desk(self._start, self._held, lambda _: self.token.encode(), self.seen)
+        desk = Desk(self._start, self._held, lambda one: f"{self.token} {one.plain_credentials()}".encode(), self.seen)
         desk.take(self.config, self.now, self.turns, self.broken)
         return desk
 

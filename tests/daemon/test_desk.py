@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from onepipe.config import load
 from onepipe.control import Hold, Pause
 from onepipe.daemon.breaker import probe, rest
-from onepipe.errors import LeaseHeld, RateLimited, Stopped
+from onepipe.errors import AuthRefused, LeaseHeld, RateLimited, Stopped
 from tests.daemon.simulated import NOON, SECOND, World, config, refused, unavailable
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -140,6 +141,18 @@ def test_another_credential_goes_on_at_once(tmp_path: Path) -> None:
     world.desk.take(world.config, world.now, {}, {})
     world.live(MINUTE)
     assert (2, ["failed", "paused", "recovered"]) == (world.count("acme"), world.seen.told())
+
+
+def test_a_credential_that_came_while_the_old_one_was_being_refused_is_tried_at_once(tmp_path: Path) -> None:
+    """What was refused is the one that the run began with, not the one that is in force when it ends."""
+    world = World(config(tmp_path, {"acme": "1d"}), length=lambda _: 10 * MINUTE)
+    world.fate = lambda *_: AuthRefused("401") if world.count("acme") == 1 else None
+    world.live(MINUTE)
+    path = tmp_path / "config.yaml"
+    path.write_text(path.read_text().replace("word", "another"))
+    world.desk.take(load(path), world.now, {}, {})
+    world.live(30 * MINUTE)
+    assert (2, "recovered") == (world.count("acme"), world.seen.told()[-1])
 
 
 def test_what_a_sync_by_hand_mended_goes_on(tmp_path: Path) -> None:

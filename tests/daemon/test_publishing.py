@@ -73,3 +73,22 @@ def test_a_publish_that_fails_is_tried_again() -> None:
     copies.pass_by(publisher, 20)
     assert 1 == len(copies.made)
     assert "no space left" in told.getvalue()
+
+
+def test_a_fault_of_our_own_does_not_end_publishing() -> None:
+    """Whatever it is, it is told, and the change is not forgotten: nobody would publish any more."""
+    told = io.StringIO()
+    logs.configure("json", stream=told)
+    faults = [ZeroDivisionError("ours")]
+
+    def copy() -> bool:
+        if faults:
+            raise faults.pop()
+        return copies.copy()
+
+    copies = Copies()
+    publisher = Publisher(copy, clock=copies)
+    publisher.changed()
+    copies.pass_by(publisher, 20)
+    assert 1 == len(copies.made)
+    assert "ours" in told.getvalue()

@@ -8,9 +8,11 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from onepipe.errors import ConfigError
+from onepipe.errors import ConfigError, DiskTrouble
 from onepipe.project import Project
+from onepipe.publish import looked_at, publish
 from onepipe.run import Options, sync
+from onepipe.warehouse.rewriting import rewrite
 from onepipe.warehouse.schema import SCHEMA_VERSION
 from tests.engine.conftest import Shop
 
@@ -164,6 +166,26 @@ def test_publishing_can_be_left_to_later(shop: Shop) -> None:
     assert [(60,)] == shop.sql("SELECT count(*) FROM opportunities")
     shop.sync()
     assert [(61,)] == shop.sql("SELECT count(*) FROM opportunities")
+
+
+def test_what_was_published_before_the_work_file_was_made_anew_is_replaced(shop: Shop) -> None:
+    """What was dropped lies in the unused parts of such a copy still, which is not left in place as new enough."""
+    shop.sync()
+    with Project(shop.config, "onepipe erase") as project:
+        before = shop.warehouse.stat().st_ino
+        assert not rewrite(project.warehouse, always=True).kept
+        assert publish(project.warehouse, shop.warehouse, project.views, print)
+        assert before != shop.warehouse.stat().st_ino
+        assert not publish(project.warehouse, shop.warehouse, project.views, print)
+    assert "complete" == shop.sync().status
+
+
+def test_a_published_file_that_cannot_be_looked_at_is_told_as_a_trouble_of_the_disk(tmp_path: Path) -> None:
+    """Neither linked nor copied: no other error comes out, so that who publishes all the time tries again."""
+    target = tmp_path / f"{'w' * 240}.duckdb"  # its name leaves no room for that of a link beside it
+    duckdb.connect(str(target)).close()
+    with pytest.raises(DiskTrouble, match="not replaced"):
+        looked_at(target)
 
 
 def test_a_full_disk_is_named_and_loses_nothing(shop: Shop) -> None:

@@ -6,12 +6,16 @@ from typing import Any
 
 import pytest
 
+import onepipe.erase as erasing
 import onepipe.freezing as freezing
 import onepipe.keeping.backups as backups
 from onepipe.decode import Record
 from onepipe.errors import UsageError
+from onepipe.publish import publish
 from onepipe.remap import apply as apply_mapping
 from onepipe.spool import Spool, segments
+from onepipe.warehouse.rewriting import Rewritten, rewrite
+from onepipe.warehouse.work import Warehouse
 from tests.erase.conftest import EMAIL, NAME, PHONE, WORDS
 
 
@@ -148,6 +152,39 @@ def test_pages_that_wait_to_be_merged_are_forgotten(house: Any) -> None:
         spool.flush()
     desk.erase(deal=("overplane", str(deal)))
     assert [1] == [one.number for one in segments(folder)]
+    assert [] == desk.traces()
+
+
+def test_pages_of_another_connection_at_work_are_let_be(house: Any) -> None:
+    """Erasing one deal holds that connection alone: a run of another one goes on writing its pages."""
+    desk = house("overplane", "onautomate")
+    deal = desk.person()
+    desk.sync()
+    with desk.project() as project, project.control.lease("connection:onautomate"):
+        folder = project.warehouse.spool / "onautomate" / "slice"
+        spool = Spool(folder)
+        spool.add("opportunity", [Record("1", b'{"id":1}')], at=desk.now)
+        spool.flush()
+        spool.add("opportunity", [Record("2", b'{"id":2}')], at=desk.now)
+        desk.erase(deal=("overplane", str(deal)))
+        spool.flush()
+    assert [1, 2] == [one.number for one in segments(folder)]
+
+
+def test_a_copy_that_was_published_half_way_is_replaced(house: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process publishes what is blank already, and not yet made anew: the person is in unused parts of that."""
+    desk = house("overplane")
+    deal = desk.person()
+    desk.sync()
+
+    def elsewhere(warehouse: Warehouse, *, always: bool) -> Rewritten:
+        with desk.project() as project:
+            assert publish(project.warehouse, project.config.warehouse, project.views, print)
+        assert desk.traces()
+        return rewrite(warehouse, always=always)
+
+    monkeypatch.setattr(erasing, "rewrite", elsewhere)
+    desk.erase(deal=("overplane", str(deal)))
     assert [] == desk.traces()
 
 

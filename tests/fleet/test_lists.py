@@ -101,6 +101,13 @@ def test_lists_are_read_as_spreadsheets_and_programs_write_them(tmp_path: Path, 
     assert ["agency-a-1", "agency-b2"] == list(load(tmp_path, None).connections)
 
 
+def test_a_line_of_json_ends_where_its_line_does(tmp_path: Path) -> None:
+    """Other characters that part lines in Unicode may stand in a text as they are; lines may end as on Windows."""
+    line = '{"account":"a-1","host":"one.example","client":"Acme\u2028Ltd\u0085","every":"","currency":""}'
+    made = load(tmp_path, f"{line}\r\n\r\n{line.replace('a-1', 'b2')}\r\n", head="")
+    assert ["Acme\u2028Ltd"] * 2 == [one.labels["client"] for one in made.connections.values()]
+
+
 def test_every_mistake_is_told_at_once_with_its_line(tmp_path: Path) -> None:
     """Of the entry once, with its place in config.yaml; of the list with line and column."""
     rows = (
@@ -195,6 +202,17 @@ def test_cells_are_never_placeholders(tmp_path: Path) -> None:
     for cell in ("../accounts.csv", "/etc/passwd", "$TOKEN_B2", ".hidden"):
         made = load(tmp_path, f"{cell},one.example,one,,\n", text)
         assert "cannot be a part of a file's name" in str(made.connections["x-one"].fault)
+
+
+def test_two_cells_make_no_placeholder_together(tmp_path: Path) -> None:
+    """Side by side they stay what they are; one that would spoil the placeholder behind it is a mistake of its row."""
+    text = ENTRY.replace('"{client}"', '"{client}{currency}"').replace('    currency: "{currency}"\n', "")
+    made = load(tmp_path, "a-1,one.example,$,,{TOKEN_B2}\n", text)
+    assert "${TOKEN_B2}" == made.connections["agency-a-1"].labels["client"]
+    text = ENTRY.replace('"${TOKEN_{account}}"', '"{client}${TOKEN_{account}}"')
+    made = load(tmp_path, "a-1,one.example,pre-,,\nb2,two.example,pre$,,\n", text)
+    assert {"api_key": "pre-s1"} == made.connections["agency-a-1"].plain_credentials()
+    assert "client: may not end in $" in str(made.connections["agency-b2"].fault)
 
 
 def test_two_entries_cannot_make_the_same_name(tmp_path: Path) -> None:

@@ -5,8 +5,12 @@ from typing import Any
 
 import pytest
 
+import onepipe.keeping.names as names
+from onepipe.account import account_url, utc_now
 from onepipe.control import Control
+from onepipe.errors import UsageError
 from onepipe.project import Project
+from onepipe.warehouse import bindings
 from tests.keeping.conftest import House, changed, some_id
 
 NAMED = (
@@ -90,6 +94,26 @@ def test_what_config_yaml_does_not_say_is_refused(house: House) -> None:
     house.configure(capsule="", tactile="tactile")
     assert "has rows of its own" in house.told("connection", "rename", "capsule", "tactile", code=2).err
     house.configure(capsule="capsule")
+    assert before == rows(house, "capsule")
+
+
+def test_a_run_that_begins_under_the_new_name_meanwhile_is_not_mixed_in(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It binds the name before it asks for the lease: whoever renames looks again in its own transaction."""
+    house.configure("on", capsule="acme")
+    written = names._write_down
+
+    def meanwhile(*told: Any) -> None:
+        written(*told)
+        with Project(house.config, "onepipe sync") as other, other.warehouse.commit("run") as db:
+            one = other.config.connections["acme"]
+            bindings.bind(db, "acme", one.connector, account_url(other.config, one), utc_now())
+
+    monkeypatch.setattr(names, "_write_down", meanwhile)
+    before = rows(house, "capsule")
+    with Project(house.config, "test") as project, pytest.raises(UsageError, match="acme has run"):
+        names.rename(project, "capsule", "acme")
     assert before == rows(house, "capsule")
 
 

@@ -32,8 +32,8 @@ def rename(
 ) -> None:
     """Move all that is kept of a connection to the name that config.yaml gives it by now, and publish.
 
-    Write the new name into config.yaml first, in the place of the old one. History, raw, edits, quotas and what was
-    frozen go along; no deal gets a new version. Killed anywhere, the same command ends it.
+    Stop the daemon and write the new name into config.yaml first, in the place of the old one. History, raw, edits,
+    quotas and what was frozen go along; no deal gets a new version. Killed anywhere, the same command ends it.
     """
     from onepipe.cli.progress import watching
     from onepipe.keeping import names
@@ -63,8 +63,8 @@ def forget(
 ) -> None:
     """Remove every row of a retired connection, and publish; it cannot be undone.
 
-    One line in sync_runs stays, which says that it was done and when. Copies and backups hold what they held: they are
-    named.
+    Stop the daemon first. One line in sync_runs stays, which says that it was done and when. Copies and backups hold
+    what they held: they are named.
     """
     from onepipe.cli.progress import watching
     from onepipe.keeping import names

@@ -50,7 +50,7 @@ def run_now(ctx: typer.Context, connections: Connections = None, as_json: Json =
         if asked:
             screen.say(f"Asked the daemon for a run of {_several(asked)}; `onepipe runs` shows what came of it.")
         if paused:
-            screen.note(f"Left out, since paused: {_several(paused)}. `onepipe resume` lets them run again.")
+            screen.note(f"Left out, since paused: {_several(paused)}. `{_resuming(paused)}` ends that.")
     end(0 if asked else exits.FAILED)
 
 
@@ -76,7 +76,7 @@ def pause(
         screen.document({"paused": new, "already": already})
         return
     if new:
-        screen.say(f"Paused: {_several(new)}. `onepipe resume` lets them run again.")
+        screen.say(f"Paused: {_several(new)}. `{_resuming(new)}` ends that.")
     if already:
         screen.note(f"Paused before: {_several(already)}.")
 
@@ -114,6 +114,11 @@ def _several(names: Sequence[str]) -> str:
     """`a, b and c`, or `a, b, c, d, e and 1,995 more`."""
     rest = len(names) - SHOWN
     return exits.listed([*names[:SHOWN], *([f"{rest:,} more"] if rest > 0 else [])])
+
+
+def _resuming(names: Sequence[str]) -> str:
+    """The command that lets them run again; of many only its form."""
+    return f"onepipe resume {' '.join(names) if len(names) <= SHOWN else 'CONNECTION...'}"
 
 
 def _me() -> str:

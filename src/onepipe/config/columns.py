@@ -67,7 +67,12 @@ class Filling:
             return template
         if empty and COLUMN.fullmatch(template):
             return None
-        return "".join(self._part(part, is_placeholder, template, place) for part, is_placeholder in _parts(template))
+        text, columns = "", list[str]()
+        for part, is_placeholder in _parts(template):
+            if text.endswith("$") and part.startswith("$") and columns:
+                self._wrong(place, columns[-1], "may not end in $, since ${...} follows it")
+            text, columns = text + self._part(part, is_placeholder, template, place), COLUMN.findall(part)
+        return text
 
     def _part(self, part: str, is_placeholder: bool, template: str, place: Place) -> str:
         def cell(found: re.Match[str]) -> str:
@@ -76,14 +81,19 @@ class Filling:
             if not is_placeholder:
                 if place == ("base_url",) and found[0] != template and not _PART_OF_ADDRESS.fullmatch(value):
                     self._wrong(place, name, "may hold letters, digits and . _ ~ - only, as a part of an address")
-                return value.replace("${", "$${")
+                return value
             if part.startswith("${file:"):
                 if not _PART_OF_FILE.fullmatch(value):
                     self._wrong(place, name, "cannot be a part of a file's name: no / and no . at its beginning")
                 return value
             return re.sub(r"[^A-Za-z0-9_]", "_", value).upper()
 
-        return COLUMN.sub(cell, part)
+        filled = COLUMN.sub(cell, part)
+        if is_placeholder:
+            return filled
+        begins = 3 if part.startswith("$${") else 0
+        # Only now: two cells side by side can make what neither of them holds.
+        return filled[:begins] + filled[begins:].replace("${", "$${")
 
     def _wrong(self, place: Place, column: str, message: str) -> None:
         self.faults.append((str(place[0]), self._row.fault(column, message)))

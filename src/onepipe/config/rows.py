@@ -83,7 +83,7 @@ def _wrong(columns: tuple[str, ...]) -> Iterator[str]:
 def _json_lines(text: str, file: Path) -> Rows:
     columns: dict[str, None] = {}
     rows, faults = list[Row](), list[Fault]()
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):  # U+2028 and the like may stand in a text
         if not line.strip():
             continue
         try:

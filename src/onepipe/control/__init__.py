@@ -8,8 +8,8 @@ decide (`conflicts`).
 """
 
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -109,14 +109,17 @@ class Control:
         """Who holds which lease now, by name."""
         return self._leases.owners()
 
-    def commit_lock(self, wait: float = 60.0) -> AbstractContextManager[None]:
+    @contextmanager
+    def commit_lock(self, wait: float = 60.0) -> Iterator[None]:
         """Be the only one, among all threads and processes, to open the work warehouse, for a `with`; not reentrant.
 
         Raises LeaseHeld after `wait` seconds. The system takes it back when the process ends, however it ends. Raises
         DiskTrouble where the state folder was taken away: what is committed into another one would be lost to it.
         """
         self.stands()
-        return self._commit.hold(wait)
+        with self._commit.hold(wait):
+            self.stands()  # asked again: whoever held it may have put a backup in its place meanwhile
+            yield
 
     def tokens(self, connection: str) -> dict[str, str]:
         """The tokens kept for a connection, as its connector's `auth` last gave them; {} if none."""

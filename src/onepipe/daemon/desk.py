@@ -114,7 +114,8 @@ class Desk:
             return
         again, seat.again = seat.again, False
         gap = self._times.gap(seat.name, end.at) if seat.connection.enabled else timedelta()
-        found = judged(seat, end, gap, lambda: self._fingerprint(seat.connection))
+        used = seat.used or seat.connection
+        found = judged(seat, end, gap, lambda: self._fingerprint(used))
         if found.events or end.report.status == "complete":
             seat.told = found.broken is not None
         seat.running = None
@@ -130,6 +131,8 @@ class Desk:
             self._times.also(seat.name, found.next_at)
         elif again:
             self._times.also(seat.name, end.at)
+        if seat.broken and seat.connection.enabled and used != seat.connection:
+            self._retry(seat, True, end.at)
 
     def set_back(self, now: datetime, by: timedelta) -> None:
         """The clock went back by so much."""
@@ -223,7 +226,7 @@ class Desk:
                 return
             seat = self._seats[name]
             unproven += not seat.proven
-            seat.running, seat.asked = now, False
+            seat.running, seat.used, seat.asked = now, seat.connection, False
             seat.turn = self.news.turns[name] = replace(seat.turn, started=now.timestamp())
             self._running[name] = seat
             self._start(seat.connection)

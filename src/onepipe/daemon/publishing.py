@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from onepipe import logs
-from onepipe.errors import ConfigError, DiskTrouble, OnepipeError
+from onepipe.errors import ConfigError, OnepipeError
+from onepipe.pull import unforeseen
 
 REST = 5.0  # seconds between two publishes, so that a change is out within ten
 REST_PER_COPY = 10  # or so many times as long as the last copy took: large warehouses are not copied all day
@@ -44,8 +45,9 @@ class Publisher:
         self._changed.clear()
         try:
             needed = self.copy()
-        except OnepipeError as error:
+        except Exception as fault:
             self._changed.set()
+            error = fault if isinstance(fault, OnepipeError) else unforeseen(fault)
             tell = logs.get().error if error.message != self._said else logs.get().debug
             tell("the warehouse was not published", kind=error.kind, error=error.message, hint=error.hint)
             self._said = error.message
@@ -100,8 +102,9 @@ class Publishing(threading.Thread):
             if not self._trouble:
                 self._barred(error)
             self._trouble = True
-        except (DiskTrouble, OnepipeError):
-            return  # somebody writes in it, or the disk does not answer: publishing says so
+        except Exception as error:  # somebody writes in it, or the disk does not answer: publishing says so
+            logs.get().debug("the published file cannot be looked at", exc_info=error)
+            return
         else:
             if self._trouble:
                 self._barred(None)

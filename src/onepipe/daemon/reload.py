@@ -27,21 +27,25 @@ class Reloading:
         self, project: Project, found: Callable[[Reread], None], refused: Callable[[OnepipeError], None]
     ) -> None:
         self._project, self._found, self._refused = project, found, refused
-        self._thread: threading.Thread | None = None
-        self._again = False
+        self._lock = threading.Lock()
+        self._reading = self._asked = False
 
     def begin(self) -> None:
         """Read now; where that is under way, once more when it is done."""
-        if self._thread and self._thread.is_alive():
-            self._again = True
-            return
-        self._thread = threading.Thread(target=self._read, name="reload", daemon=True)
-        self._thread.start()
+        with self._lock:
+            self._asked, there = True, self._reading
+            self._reading = True
+        if not there:
+            threading.Thread(target=self._read, name="reload", daemon=True).start()
+
+    def _goes_on(self) -> bool:
+        """Whether it was asked for since; if not, the next to ask begins anew."""
+        with self._lock:
+            self._reading, self._asked = self._asked, False
+            return self._reading
 
     def _read(self) -> None:
-        self._again = True
-        while self._again:
-            self._again = False
+        while self._goes_on():
             try:
                 self._found(reread(self._project))
             except OnepipeError as error:

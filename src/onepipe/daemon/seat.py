@@ -15,6 +15,7 @@ class Seat:
     connection: Connection
     turn: Turn = field(default_factory=Turn)
     running: datetime | None = None  # since when
+    used: Connection | None = None  # as it was when its last run began: config.yaml may be read again meanwhile
     again: bool = False  # it came due while it ran
     asked: bool = False  # a person wants a run now
     hold: Hold | None = None

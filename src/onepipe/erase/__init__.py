@@ -146,7 +146,7 @@ def listed(project: Project) -> list[Erasure]:
 
 
 def _carry_out(project: Project, found: Found, leases: Sequence[Lease], hints: Hints, watch: Watch) -> Found:
-    erased = project.control.erased
+    erased, held = project.control.erased, [lease.name.partition(":")[2] for lease in leases]
     with project.warehouse.look() as db:
         names = erasing.connections(db)
     for name in dict.fromkeys([*names, *project.config.connections]):
@@ -156,8 +156,8 @@ def _carry_out(project: Project, found: Found, leases: Sequence[Lease], hints: H
         for lease in leases:
             lease.check()
             books.fence(db, lease.name, lease.number)
-        rewritten = sum(_blank(project, db, name, hints) for name in names)
-    for name in project.config.connections:
+        rewritten = sum(_blank(project, db, name, hints) for name in names if name in held)
+    for name in held:  # of others a run may be writing pages
         if redaction := erased.redaction(name):
             files.clear_spool(project.warehouse.spool / name, redaction)
     rewrite(project.warehouse, always=True)

@@ -204,6 +204,8 @@ def _rename_rows(project: Project, before: str, after: str, leases: tuple[Lease,
         for lease in leases:
             lease.check()
             books.fence(db, lease.name, lease.number)
+        # Asked again: a run binds its name before it has the lease, and may just have begun under the new one.
+        _refuse_bound(project.config.connections[after], project.config, before, bindings.bound(db), begun=True)
         naming.rename(db, before, after)
         db.run("UPDATE connections SET state = 'active' WHERE connection = ?", [after])
         books.note_reread(db, after, datetime.now(UTC))

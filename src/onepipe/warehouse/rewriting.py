@@ -13,6 +13,7 @@ from onepipe.errors import DiskTrouble
 from onepipe.spool import sync_folder
 from onepipe.warehouse.database import Database, Engine
 from onepipe.warehouse.files import part_of, sweep
+from onepipe.warehouse.moved import raise_generation
 from onepipe.warehouse.schema import literal, quoted
 from onepipe.warehouse.work import Warehouse
 
@@ -31,16 +32,21 @@ class Rewritten:
 def rewrite(warehouse: Warehouse, *, always: bool = False) -> Rewritten:
     """Make the work file anew, if that makes it smaller; with `always` in any case, so that no dropped row is left.
 
+    With `always` it is of a new generation, too: what somebody published meanwhile may hold dropped rows, and is
+    replaced by whoever publishes next.
+
     Raises DiskTrouble where there is no room for a second one, or it does not hold the same: the old one stays then.
     """
     part = part_of(warehouse.path)
     with warehouse.lock():
         sweep(warehouse.path)
-        with warehouse.opened():  # what a killed process left in the log is in the file from here on
-            pass
+        with warehouse.opened() as db:  # what a killed process left in the log is in the file from here on
+            generation = int(db.one("SELECT generation FROM store.meta"))
         before = warehouse.path.stat().st_size
         try:
             made_anew(warehouse.path, part)
+            if always:
+                raise_generation(part, generation + 1)
             after = part.stat().st_size
             if after > before * WORTH and not always:
                 return Rewritten(before, before, kept=True)
