@@ -132,7 +132,8 @@ BAD, HELD, WRONG = AuthRefused("no"), LeaseHeld("held"), ConfigError("wrong")
     [
         ("any", [None, None], 0),
         ("any", [None, BAD], 1),
-        ("any", [None, WRONG], 2),
+        ("any", [None, WRONG], 1),
+        ("any", [WRONG, WRONG], 2),
         ("2", [None, None, BAD], 0),
         ("2", [None, BAD, BAD], 1),
         ("2", [None, None, WRONG], 0),

@@ -244,7 +244,9 @@ def _remarks(one: Standing, config: "Config") -> Iterator[str]:
 
 def _lateness(one: Standing, connection: "Connection | None") -> Iterator[str]:
     proposed = one["proposed_overlap"]
-    if proposed and connection and proposed > connection.overlap.total_seconds():
+    # What comes later than a sweep, the sweep finds: no overlap need be longer.
+    behind = timedelta(seconds=proposed or 0)
+    if one["late_rows"] and connection and connection.overlap < behind < connection.sweep:
         rows = screen.counted(one["late_rows"], "deal")
         yield (
             f"{rows} came to be seen after their own time had been read; sweeps find such deals, `overlap: "

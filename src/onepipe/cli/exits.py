@@ -27,9 +27,11 @@ def of_error(error: OnepipeError) -> int:
 
 
 def of_run(report: "RunReport") -> int:
-    """The exit code of a run: that of its only kind of trouble, else 1."""
+    """The exit code of a run: that of its only kind of trouble, else 1; 2 only where nothing was read."""
     errors = [one.error for one in report.connections if one.error]
     codes = {of_error(error) for error in errors} | ({FAILED} if report.published else set())
+    if any(one.status != "skipped" and one.error is None for one in report.connections):
+        codes = {FAILED if code == WRONG else code for code in codes}
     return codes.pop() if report.exit_code and len(codes) == 1 else report.exit_code
 
 
