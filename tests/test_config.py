@@ -349,6 +349,26 @@ def test_commands_that_ask_no_crm_need_no_credentials(tmp_path: Path) -> None:
     assert ["connections.acme.credentials.token"] == [fault.split(": ")[1] for fault in found]
 
 
+def test_whoever_tells_nobody_needs_no_webhook(tmp_path: Path) -> None:
+    """Its address may be a secret: without credentials it stays as it is written; otherwise it must be known."""
+    text = "daemon: {on_event: {failed: {webhook: '${HOOK}'}, stale: {command: ['say', '${WORD}']}}}\n"
+    told = load(tmp_path, text, credentials=False).daemon
+    assert ("${HOOK}", ("say", "${WORD}")) == (told.told_of("failed")[0].webhook, told.told_of("stale")[0].command)
+    assert ["daemon.on_event.failed.webhook", "daemon.on_event.stale.command[1]"] == [
+        fault.split(": ")[1] for fault in faults(tmp_path, text)
+    ]
+
+
+def test_where_things_lie_is_read_without_anything_else(tmp_path: Path) -> None:
+    """A restore needs no more: no secret, no list of accounts, and no connection without a mistake."""
+    file = tmp_path / "config.yaml"
+    file.write_text("state: ${S}\npublish: {raw: no}\nconnections_from: {file: none.csv}\nconnections: {a: '${X}'}\n")
+    found = config.places(file, {"S": "here"})
+    assert (tmp_path / "here", ("raw",), {}) == (found.state, found.publish.left_out, found.connections)
+    with pytest.raises(ConfigError, match="S is not set"):
+        config.places(file, {})
+
+
 def test_a_fault_found_later_has_a_place_too(tmp_path: Path) -> None:
     """Whoever knows the connector can point to the key that it does not know."""
     cfg = load(tmp_path, WHOLE, {"ACME_TOKEN": "x"})

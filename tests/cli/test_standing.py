@@ -37,6 +37,19 @@ def test_status_names_what_never_ran(place: Place) -> None:
     assert "capsule: never run; `onepipe sync capsule` loads it." in told.out
 
 
+def test_status_sees_a_retired_connection_under_another_name(tmp_path: Path, crms: Sandbox) -> None:
+    """Syncing the new name would make the rename impossible: it is named first; another account is just new."""
+    write(tmp_path, connection(crms, "capsule"))
+    place = Place(tmp_path)
+    assert 0 == place.run("sync").code
+    other = connection(crms, "capsule", base_url="https://other.capsulecrm.com").replace("capsule", "other", 1)
+    write(tmp_path, connection(crms, "capsule").replace("capsule", "capsule-uk", 1), other)
+    told = {one["connection"]: one["advice"] for one in place.run("status", "--json").json["connections"]}
+    assert "`onepipe connection rename capsule capsule-uk` keeps its history" in told["capsule-uk"][0]
+    assert "never run; `onepipe sync other` loads it" == told["other"][0]
+    assert any("`onepipe connection forget capsule`" in text for text in told["capsule"])
+
+
 def test_status_can_be_asked_of_some(synced: Place) -> None:
     """By name, glob or label, as everywhere."""
     told = synced.run("status", "label:client=Acme", "--json")

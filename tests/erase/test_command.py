@@ -28,6 +28,17 @@ def test_a_plan_names_the_deals_and_changes_nothing(desk: Any) -> None:
     assert before == len(desk.traces())
 
 
+@pytest.mark.parametrize("words", [("--plan",), (), ("--yes",)])
+def test_an_address_that_nobody_has_is_said_to_be_that(desk: Any, words: tuple[str, ...]) -> None:
+    """Exit code 0 and not "0 deals"; only --yes has it stay blank in what is read later."""
+    place, before = Place(desk.folder), len(desk.traces())
+    told = place.run("erase", "--email", "nobody@example.org", *words)
+    assert (0, True) == (told.code, told.out.startswith("Nobody ha")), told.err
+    assert "0 deals" not in told.out + told.err
+    assert ("--yes" in words) == (place.run("erase", "--list").out != "Nobody was erased.\n")
+    assert before == len(desk.traces())
+
+
 def test_nothing_is_erased_without_a_yes(desk: Any) -> None:
     """Where nobody can be asked, --yes has to be said; words that name nobody are refused, each with exit code 2."""
     place, deal = Place(desk.folder), str(desk.row)

@@ -135,6 +135,7 @@ def test_a_name_at_work_is_let_be(house: House) -> None:
     with Control(house.state, "onepipe daemon") as control, control.lease("daemon"):
         told = house.told("connection", "forget", "capsule", "--yes", code=75)
     assert "The daemon is at work" in told.err
+    assert "old name" not in told.err
     assert rows(house, "capsule")
 
 
@@ -191,7 +192,7 @@ def files(house: House) -> list[Path]:
 
 def test_only_what_is_out_of_use_is_forgotten_and_not_unasked(house: House) -> None:
     """A connection in config.yaml is refused, and so is forgetting without anybody to ask."""
-    house.told("connection", "forget", "capsule", "--yes", code=2)
+    assert "The name capsule is in config.yaml" in house.told("connection", "forget", "capsule", "--yes", code=2).err
     house.configure(capsule="")
     assert "add --yes" in house.told("connection", "forget", "capsule", code=2).err.lower()
     assert "did you mean 'capsule'" in house.told("connection", "forget", "capsul", "--yes", code=2).err

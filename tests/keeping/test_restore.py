@@ -6,6 +6,8 @@ import sys
 import zipfile
 from pathlib import Path
 
+import pytest
+
 from onepipe.control import Control
 from onepipe.keeping import backups
 from onepipe.project import Project
@@ -75,7 +77,9 @@ def test_nothing_is_restored_while_anything_runs(house: House) -> None:
     """A lease, a commit or an open control file of another process: exit code 75, and who it is."""
     place = backed_up(house)
     with Control(house.state, "onepipe daemon") as control, control.lease("daemon"):
-        assert "onepipe daemon" in house.told("restore", str(place), "--force", code=75).err
+        told = house.told("restore", str(place), "--force", code=75)
+    assert told.err.startswith("The daemon's place is held by process ")
+    assert "onepipe daemon" in told.err
     script = (
         "import sys\nfrom pathlib import Path\nfrom onepipe.control import Control\n"
         "with Control(Path(sys.argv[1]), 'other') as control:\n    print('on', flush=True)\n    input()\n"
@@ -119,6 +123,26 @@ def test_into_an_empty_folder_it_makes_a_project(house: House) -> None:
     house.config.write_text(f"state: {house.state}\n" + house.config.read_text())
     told = house.told("restore", str(backed_up(house)), "--into", str(house.folder.parent / "x"), code=2)
     assert ("outside", False) == ("outside" if "outside" in told.err else config, (house.folder.parent / "x").exists())
+
+
+def test_a_restore_needs_no_secret(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Webhooks and the like stand in variables that a new machine has not yet; where things lie must be known."""
+    more = "daemon: {on_event: {failed: {webhook: '${HOOK}'}}}\n"
+    text = house.config.read_text()
+    monkeypatch.setenv("HOOK", "https://hooks.example.org/x")
+    house.config.write_text(more + "timezone: ${ZONE}\n" + text)
+    monkeypatch.setenv("ZONE", "Europe/London")
+    place, target = backed_up(house), house.folder.parent / "there"
+    house.config.write_text(more + "warehouse: ${WHERE}\n" + text)
+    monkeypatch.setenv("WHERE", "warehouse.duckdb")
+    where = backed_up(house)
+    for name in ("HOOK", "ZONE", "WHERE"):
+        monkeypatch.delenv(name)
+    house.told("restore", str(place), "--into", str(target))
+    (target / "config.yaml").write_text(more + text)
+    House(target, house.crms).told("status")
+    told = house.told("restore", str(where), "--into", str(house.folder.parent / "x"), code=2)
+    assert told.err.startswith(f"{where}/config.yaml:2:12: warehouse: ${{WHERE}}: WHERE is not set")
 
 
 def test_files_beside_config_yaml_come_back_where_they_are_missing(house: House) -> None:

@@ -121,7 +121,7 @@ def _state_of(one: Standing, config: "Config") -> Iterator[str]:
     if state == "paused":
         yield f"paused {one['paused']}; `onepipe resume {name}` lets it run again"
     if state == "never run":
-        yield f"never run; `onepipe sync {name}` loads it"
+        yield _never_run(name, one.get("looks_like"))
     if one["suspect_since"] or state == "suspect":
         yield _suspect(one)
     if state == "held back":
@@ -138,6 +138,15 @@ def _state_of(one: Standing, config: "Config") -> Iterator[str]:
     if one["stale"] and state == "complete":
         since = screen.when(one["complete_through"], " UTC")
         yield f"stale: nothing was read since {since}; `onepipe sync {name}` reads, `onepipe daemon` keeps it fresh"
+
+
+def _never_run(name: str, retired: str | None) -> str:
+    if retired is None:
+        return f"never run; `onepipe sync {name}` loads it"
+    return (
+        f"never run; it looks like the retired {retired} under another name: `onepipe connection rename {retired} "
+        f"{name}` keeps its history (stop the daemon first), `onepipe sync {name}` begins anew"
+    )
 
 
 def _left_alone(one: Standing) -> Iterator[str]:
@@ -240,6 +249,7 @@ def _remarks(one: Standing, config: "Config") -> Iterator[str]:
         yield _next_scan(one)
     if one["state"] == "retired":
         yield f"not in config.yaml any more: its rows stay, nothing is read; name {name} there again to go on"
+        yield f"`onepipe connection forget {name}` removes it for good, history included"
 
 
 def _lateness(one: Standing, connection: "Connection | None") -> Iterator[str]:

@@ -99,7 +99,7 @@ def _erase(project: "Project", wanted: "Wanted", asked: _Asked) -> None:
     from onepipe.edit import actor
 
     found = erasing.look(project, wanted)
-    if asked.plan:
+    if asked.plan or not (found.deals or asked.yes):
         _show(found, "would be erased", asked.as_json)
         return
     if not asked.yes:
@@ -143,6 +143,8 @@ def _show(found: "Found", what: str, as_json: bool) -> None:
 def _lines(found: "Found", what: str) -> list[str]:
     deals = screen.counted(len(found.deals), "deal")
     lines = [f"{deals}, {screen.counted(found.versions, 'version')}: what is personal of them {what}."]
+    if not found.deals:
+        lines = [_nobody(what)]
     lines += [f"  {name} {source_id}" for name, source_id in found.deals[:AT_MOST]]
     if len(found.deals) > AT_MOST:
         lines.append(f"  and {len(found.deals) - AT_MOST:,} more")
@@ -152,6 +154,16 @@ def _lines(found: "Found", what: str) -> list[str]:
     if found.files and what == "erased":
         lines.append("`onepipe backup PATH` makes a new backup.")
     return lines
+
+
+def _nobody(what: str) -> str:
+    """An address that is no deal's; a person may stand elsewhere, and may come later."""
+    if what == "erased":
+        return "Nobody had this address: no deal was erased. It stays blank in whatever is read later."
+    return (
+        "Nobody has this address: no deal would be erased, and nothing was changed. With --yes it is taken out of "
+        "whatever else it stands in (an owner, a list, a note), and stays blank in whatever is read later."
+    )
 
 
 def _document(found: "Found", what: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import onepipe.cli.exits as exits
 import onepipe.cli.screen as screen
 from onepipe.cli.advice import Standing
 from onepipe.cli.app import Connections, Json, app, complete_connection, door, examples
+from onepipe.errors import ConfigError
 
 if TYPE_CHECKING:
     from onepipe.config import Config
@@ -132,17 +133,20 @@ def _rest(untold: int, total: int) -> None:
 def standings(config: "Config", words: list[str]) -> tuple[str | None, list[Standing]]:
     """When the snapshot was made; and the chosen ones of every connection ever run and every one in config.yaml."""
     import onepipe.control.look as control
+    import onepipe.warehouse.bindings as bindings
     import onepipe.warehouse.ledger as ledger
     from onepipe.warehouse.work import published
 
     known: dict[str, Standing] = {}
-    snapshot, refused = None, dict[str, Standing]()
+    snapshot, refused, bound = None, dict[str, Standing](), dict[str, tuple[str, str]]()
     if config.warehouse.is_file():
         with published(config.snapshot) as db:
             known, snapshot = ledger.standings(db), ledger.published_at(db)
-            refused = ledger.refused(db)
+            refused, bound = ledger.refused(db), bindings.bound(db)
     for name, one in config.connections.items():
-        known.setdefault(name, ledger.unknown(name, one.connector) | refused.get(name, {}))
+        if name not in known:
+            known[name] = ledger.unknown(name, one.connector) | refused.get(name, {})
+            known[name]["looks_like"] = _looks_like(config, name, bound)
         if not one.enabled:
             known[name]["state"] = "disabled"
     for name in known.keys() - config.connections.keys():
@@ -155,6 +159,21 @@ def standings(config: "Config", words: list[str]) -> tuple[str | None, list[Stan
         if name in chosen
     ]
     return snapshot, judged
+
+
+def _looks_like(config: "Config", name: str, bound: dict[str, tuple[str, str]]) -> str | None:
+    """The retired connection of the same account, for one that never ran: it may only have another name by now."""
+    connection = config.connections[name]
+    retired = {one: at for one, at in bound.items() if one not in config.connections and at[0] == connection.connector}
+    if not retired:
+        return None
+    from onepipe.account import account_url
+
+    try:
+        account = (connection.connector, account_url(config, connection))
+    except ConfigError:  # `onepipe check` tells what is wrong with it
+        return None
+    return next((one for one in sorted(retired) if retired[one] == account), None)
 
 
 def chosen_names(config: "Config", words: list[str], known: set[str]) -> set[str]:

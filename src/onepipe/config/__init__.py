@@ -1,6 +1,6 @@
 """config.yaml: read once at the door, checked whole, and from then on frozen objects."""
 
-from onepipe.config.load import load, names, schema
+from onepipe.config.load import load, names, places, schema
 from onepipe.config.notation import Address, Schedule, duration, is_loopback
 from onepipe.config.parts import WHOLE, Config, Connection, Fleet, Limits, Policy, Publish, Reporting, Write
 from onepipe.config.service import Daemon, Happening, Tell
@@ -24,5 +24,6 @@ __all__ = [
     "is_loopback",
     "load",
     "names",
+    "places",
     "schema",
 ]

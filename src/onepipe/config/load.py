@@ -15,6 +15,7 @@ from onepipe.errors import Fault
 from onepipe.yamlmarks import Marks, Place, did_you_mean, refuse
 from onepipe.yamlmarks import load as load_yaml
 
+_PLACES = ("state", "warehouse", "publish")
 _VERBATIM = ("credentials", "labels")  # of a connection: 0123 and true are what was written, not a number or a truth
 
 
@@ -33,7 +34,8 @@ def load(
     """Read config.yaml. Raises ConfigError with all its faults.
 
     `environ` (by default the process's own) and the `.env` beside the file give the values of `${NAME}`. Credentials of
-    a disabled connection are left as they are written; with `credentials=False`, for commands that ask no CRM, all are.
+    a disabled connection are left as they are written; with `credentials=False`, for commands that ask no CRM and tell
+    nobody of anything, all are, and so is `on_event:`.
     `further` finds more faults in the data as read, so that those are told at once with ours.
 
     Of `connections_from:` what is wrong with a row's values makes that connection one with a `fault`; `renewing`, for
@@ -53,6 +55,21 @@ def load(
     if made:
         made.keep()
     return config.placed(marks, made)
+
+
+def places(path: Path, environ: Mapping[str, str] | None = None) -> Config:
+    """Where the state and the warehouse of config.yaml are, and what is published; nothing else of it is read.
+
+    So it needs no secret, and no list of accounts. Raises ConfigError.
+    """
+    data, marks = load_yaml(path)
+    data = _shaped({} if data is None else data, (), marks)
+    if isinstance(data, dict):
+        data = {key: value for key, value in data.items() if key in _PLACES}
+    placeholders = Placeholders(marks, os.environ if environ is None else environ)
+    filled = placeholders.fill(data, lambda _: False)
+    faults = [*marks.faults, *placeholders.faults.values()]
+    return _checked(filled, faults, marks, set(placeholders.faults), fleet.Fleet(data)).placed(marks)
 
 
 def _checked(filled: Any, faults: list[Fault], marks: Marks, known: set[Place], made: fleet.Fleet) -> Config:
@@ -125,7 +142,9 @@ def _is_template(place: Place) -> bool:
 
 
 def _is_closed(place: Place, data: Any, credentials: bool) -> bool:
-    """Whether a place holds credentials that nobody needs now."""
+    """Whether a place holds secrets that nobody needs now."""
+    if place == ("daemon", "on_event"):
+        return not credentials
     return _is_credentials(place) and not (credentials and _on(data, place))
 
 

@@ -14,10 +14,15 @@ def _words(value: object) -> object:
     return ["sh", "-c", value] if isinstance(value, str) else value
 
 
+def _address(value: str) -> str:
+    """An address to post to; one whose placeholders were left alone is not known yet."""
+    return value if "${" in value else notation.webhook(value)
+
+
 Command = Annotated[tuple[str, ...], BeforeValidator(_words), Field(min_length=1)]
 Webhook = Annotated[
     str,
-    BeforeValidator(lambda value: notation.webhook(value) if isinstance(value, str) else value),
+    BeforeValidator(lambda value: _address(value) if isinstance(value, str) else value),
     WithJsonSchema({"type": "string", "pattern": "^https?://"}),
 ]
 

@@ -105,7 +105,7 @@ def intended(project: Project, name: str, watch: Watch | None = None) -> Forgett
     _ready(project, watch or Watch())
     if name in project.config.connections:
         raise UsageError(
-            f"{name} is in config.yaml, and only what is out of use is forgotten; nothing was changed",
+            f"the name {name} is in config.yaml, and only what is out of use is forgotten; nothing was changed",
             "take it out of config.yaml first",
         )
     with project.warehouse.look() as db:
@@ -149,7 +149,7 @@ def _alone(project: Project) -> Iterator[None]:
     owner = project.control.owner("daemon")
     if owner is not None:
         raise LeaseHeld(
-            f"The daemon is at work, and may still know the old name: {owner}. Nothing was changed.",
+            f"The daemon is at work: {owner}. Nothing was changed.",
             "Stop it, run this again, and start it anew.",
         )
     with project.control.lease("daemon"):
@@ -188,13 +188,13 @@ def _refuse_bound(
         raise UsageError(f"nothing is kept of a connection {before!r}: {told}; nothing was changed")
     if before in bound and after in bound:
         raise UsageError(
-            f"{after} has run and has rows of its own; nothing was changed",
+            f"the new name {after} has run and has rows of its own; nothing was changed",
             f"take {after} out of config.yaml and `onepipe connection forget {after}`, then name it again and rename",
         )
     if before in bound and bound[before] != now:
         raise UsageError(
-            f"{before} belongs to {bound[before][0]} at {bound[before][1]}, and config.yaml has {after} as {now[0]} at "
-            f"{now[1]}; nothing was changed",
+            f"the name {before} belongs to {bound[before][0]} at {bound[before][1]}, and config.yaml has {after} as "
+            f"{now[0]} at {now[1]}; nothing was changed",
             f"give {after} that address, rename, and move the name with `onepipe rebind {after}` after that",
         )
 

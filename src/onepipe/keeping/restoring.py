@@ -11,7 +11,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -56,7 +56,7 @@ def into_project(path: Path, config: Path, force: bool, say: Say, clock: Callabl
     Raises ConfigError for an archive that is not whole, of a newer onepipe or of another project, UsageError where the
     state there is newer and `force` is not given, LeaseHeld where anything runs, DiskTrouble; nothing is changed then.
     """
-    found = configuration.load(config, credentials=False)
+    found = configuration.places(config)
     state = found.state
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     swapping.finish(state, "onepipe restore")
@@ -92,7 +92,7 @@ def into_folder(path: Path, folder: Path, say: Say, clock: Callable[[], float] =
     with _part(folder.parent, folder.name) as part:
         manifest = _unpacked(path, part / "archive")
         project = part / "archive" / "project"
-        found = configuration.load(project / manifest.config, credentials=False)
+        found = _archived(path, project, manifest.config)
         for key, place in (("state", found.state), ("warehouse", found.warehouse)):
             if not place.is_relative_to(project):
                 raise UsageError(
@@ -105,7 +105,7 @@ def into_folder(path: Path, folder: Path, say: Say, clock: Callable[[], float] =
         with _translated(folder):
             project.chmod(0o755)
             project.rename(folder)
-    placed = configuration.load(folder / manifest.config, credentials=False)
+    placed = configuration.places(folder / manifest.config)
     backups.note(
         placed.state,
         backups.Known(str(path.absolute()), manifest.made_at, manifest.warehouse_id, manifest.generation),
@@ -113,11 +113,22 @@ def into_folder(path: Path, folder: Path, say: Say, clock: Callable[[], float] =
     return Restored(folder / manifest.config, manifest, None, held, (), _publish(placed, say))
 
 
+def _archived(path: Path, project: Path, name: str) -> Config:
+    """The config.yaml of a backup. Raises ConfigError, which names the backup: our own copy of it is soon gone."""
+    try:
+        return configuration.places(project / name)
+    except ConfigError as error:
+        faults = tuple(replace(one, file=path / name) for one in error.faults)
+        told = "\n".join(map(str, faults)) or f"{name} in {path} cannot be read"
+        raise ConfigError(told, "nothing was restored", faults) from error
+
+
 def _refuse_busy(state: Path) -> None:
     """Raise LeaseHeld where another process is at work."""
     for owner in look(state).owners.values():
+        held = "the daemon's place" if owner.name == "daemon" else f"the {owner.name.replace(':', ' ', 1)}"
         raise LeaseHeld(
-            f"{owner.name.replace(':', ' ', 1)} is held by {owner}. Nothing was changed.",
+            f"{held} is held by {owner}. Nothing was changed.",
             "Stop the daemon and what else runs in this project, then restore again.",
         )
 
