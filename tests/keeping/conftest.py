@@ -1,5 +1,6 @@
 """A project that house is kept in: deals of two CRMs, their history, edits that wait, and commands that are killed."""
 
+import copy
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from onepipe.sandbox import Sandbox
 from tests.cli.place import Place, Told, connection, write
 
 ROWS = 14
+CRMS = ("capsule", "tactile")
 HISTORY = "SELECT * FROM opportunity_history ORDER BY connection, source_id, version"
 
 
@@ -70,7 +72,7 @@ class House(Place):
 @pytest.fixture(scope="session")
 def crms() -> Iterator[Sandbox]:
     """Two CRMs, which all tests change; each has a project of its own that reads them."""
-    with Sandbox(rows=ROWS, seed=7, crms=("capsule", "tactile")) as served:
+    with Sandbox(rows=ROWS, seed=7, crms=CRMS) as served:
         yield served
 
 
@@ -85,16 +87,29 @@ def loaded(tmp_path_factory: pytest.TempPathFactory, crms: Sandbox) -> House:
     return made
 
 
+@pytest.fixture(scope="session")
+def rows(loaded: House) -> dict[str, dict[Any, Any]]:
+    """What the CRMs held when they were read."""
+    return {crm: copy.deepcopy(dict(loaded.crms[crm].rows)) for crm in CRMS}
+
+
 @pytest.fixture
-def house(tmp_path: Path, loaded: House) -> House:
-    """The same, for one test to do with it what it likes."""
+def house(tmp_path: Path, loaded: House, rows: dict[str, dict[Any, Any]]) -> House:
+    """The same, for one test to do with it what it likes; its CRMs are as they were when they were read."""
+    for name, held in rows.items():
+        crm = loaded.crms[name]
+        with crm.lock:
+            crm.faults.clear()
+            crm.rows.clear()
+            crm.rows.update(copy.deepcopy(held))
+            crm.touched()
     shutil.copytree(loaded.folder, tmp_path / "p")
     return House(tmp_path / "p", loaded.crms)
 
 
 def changed(house: House, word: str) -> None:
     """Change one deal of each CRM."""
-    for crm in ("capsule", "tactile"):
+    for crm in CRMS:
         house.crms[crm].update(some_id(house, crm), name=f"{word} change")
 
 
