@@ -120,7 +120,9 @@ def _states(world: World, chronicle: Chronicle, ran: Ran) -> Iterator[str]:
         known = before is not None and before["is_deleted"]
         if row["is_deleted"] and not known and chronicle.was_there(source_id, ran.began):
             yield f"{source_id}: marked as deleted ({row['deleted_evidence']}), and was there all the time"
-        if not any(_is(row, state, name) for state in states[max(0, least) :]):
+        # Deleted, restored, and archived before any list showed it again: nobody could know.
+        unseen = row["is_deleted"] and known and any(_archived(state) for state in states[max(0, least) :])
+        if not unseen and not any(_is(row, state, name) for state in states[max(0, least) :]):
             wrong = min((differs(row, state, name) for state in states[max(0, least) :]), key=len)
             yield f"{source_id}: is no state since {least} of {len(states)} (through {through}, swept {swept}): {wrong}"
         chronicle.shown[source_id] = max(least, chronicle.shown.get(source_id, -1))
@@ -147,8 +149,8 @@ def final(world: World, picture: Picture) -> Iterator[str]:
     truth = opportunities(world.crm)
     for source_id, told in truth.items():
         row = picture.opportunities.get((world.name, source_id))
-        if row is None and world.name == "tactile" and told["is_archived"]:
-            continue  # archived before any list showed it
+        if (row is None or row["is_deleted"]) and world.name == "tactile" and told["is_archived"]:
+            continue  # archived before any list showed it, or showed it again
         if row is None or row["is_deleted"]:
             yield f"{source_id}: {'missing' if row is None else 'marked as deleted'} at the end"
         else:
