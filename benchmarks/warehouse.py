@@ -35,7 +35,7 @@ from onepipe.publish import publish
 from onepipe.report import Watch
 from onepipe.warehouse.database import Database, Engine, reading
 from onepipe.warehouse.files import copied
-from onepipe.warehouse.layout import create
+from onepipe.warehouse.layout import create, dress
 from onepipe.warehouse.schema import KEPT, quoted
 from onepipe.warehouse.views import REPORTS
 
@@ -111,6 +111,7 @@ def make(folder: Path, deals: int, versions: int) -> None:
     (folder / "config.yaml").write_text(CONFIG)
     with Engine().writing(folder / "state" / "work.duckdb") as db:
         create(db, "bench")
+        dress(db)
         for lo in range(0, deals, CHUNK):
             hi = min(lo + CHUNK, deals)
             db.run(MADE, {"deals": deals, "versions": versions, "lo": lo, "hi": hi})

@@ -10,7 +10,7 @@ import onepipe.beside.rates as rates
 import onepipe.warehouse.rates as worth
 from onepipe.sandbox import Sandbox
 from onepipe.warehouse.database import Engine
-from onepipe.warehouse.layout import create
+from onepipe.warehouse.layout import create, dress
 from tests.cli.place import Place, connection, write
 
 HEAD = "date,currency,rate\n"
@@ -134,6 +134,7 @@ def test_each_day_has_the_rate_of_its_line_for_31_days(tmp_path: Path) -> None:
     ]
     with Engine().writing(tmp_path / "work.duckdb") as db:
         create(db, "test")
+        dress(db)
         worth.keep(db, "GBP", iter(lines), "one")
         days = db.run(
             "SELECT currency, min(day), max(day), count(*), rate FROM store.day_rates GROUP BY ALL ORDER BY ALL"

@@ -200,8 +200,7 @@ def test_a_column_of_another_type_is_another_reading(tmp_path: Path) -> None:
         for table in ("current", "closed"):
             db.run(f"ALTER TABLE store.{table} ADD COLUMN x_arr VARCHAR DEFAULT 'low'")
         db.run("UPDATE store.current SET mapping_version = 'm2'")
-        layout.create_records(db)
-        layout.create_views(db)
+        layout.dress(db)
         (one,) = told(db)["deals"]
     assert [{"field": "x_arr", "before": "1.5000", "now": "low"}] == one["changes"]
     assert ["mapping"] == one["reasons"]

@@ -197,7 +197,7 @@ class Play:
     def undisturbed(self, what: str) -> bool:
         """Whether a run that nothing disturbs is complete, or waits for a quota.
 
-        One that ends a first load begun by others may find that rows moved meanwhile: it says so, and the next is whole.
+        One that ends a first load begun by others may find that rows moved meanwhile: it says so, the next is whole.
         """
         for _ in range(self.tries + (self.books["complete_through"] is None)):
             report, began = self.run({}, publishing=False)

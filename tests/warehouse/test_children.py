@@ -45,6 +45,7 @@ def test_the_example_of_children_shows_what_its_queries_answer(tmp_path: Path) -
     assert 2 == len(shown)
     with Engine().writing(tmp_path / "work.duckdb") as db:
         layout.create(db, "test")
+        layout.dress(db)
         put(db, told)
         for query, table in shown:
             answers = db.run(f"SELECT COLUMNS(*)::VARCHAR FROM ({query})")
@@ -55,6 +56,7 @@ def test_a_deal_without_children_has_no_row(tmp_path: Path) -> None:
     """Neither an empty list nor one that nobody asked for gives a row, in any of the tables."""
     with Engine().writing(tmp_path / "work.duckdb") as db:
         layout.create(db, "test")
+        layout.dress(db)
         for value in ("NULL", "[]"):
             lists = ", ".join(f"{value}::{column.type}" for column in NESTED)
             for table in ("current", "closed"):
@@ -68,6 +70,7 @@ def test_an_older_file_gains_the_lists(tmp_path: Path) -> None:
     """A file without them, with a column that a mapping added, has them at the end, NULL; its rows stay."""
     work = Warehouse(tmp_path, lock=nullcontext)
     with work.opened() as db:
+        layout.dress(db)
         for name in [*CHILDREN, *(f"{name.removesuffix('s')}_history" for name in CHILDREN), "field_changes"]:
             db.run(f"DROP VIEW {name}")
         for table in ("current", "closed"):
@@ -81,4 +84,5 @@ def test_an_older_file_gains_the_lists(tmp_path: Path) -> None:
         names = [row[0] for row in db.run("DESCRIBE store.current")]
         assert ["x_arr", *CHILDREN] == names[-6:]
         assert [("1", 7, None)] == db.run("SELECT source_id, x_arr, line_items FROM store.current")
+        layout.dress(db)
         assert [(0,)] == db.run("SELECT count(*) FROM line_item_history")

@@ -10,7 +10,7 @@ from onepipe.config import load
 from onepipe.errors import ConfigError
 from onepipe.warehouse import sharing
 from onepipe.warehouse.database import Database, Engine, reading
-from onepipe.warehouse.layout import create
+from onepipe.warehouse.layout import create, dress
 
 LEFT_OUT = ("raw", "contact_email", "contacts.email", "custom", "notes", "probability", "stage", "x_pin")
 PUSH = {
@@ -74,6 +74,7 @@ def shared(tmp_path: Path) -> Path:
     """The file that may be shared."""
     with Engine().writing(tmp_path / "whole.duckdb") as db:
         create(db, "test")
+        dress(db)
         fill(db)
         freeze(db)
     assert [] == sharing.make(tmp_path / "whole.duckdb", tmp_path / "shared.duckdb", LEFT_OUT)

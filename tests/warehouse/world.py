@@ -14,7 +14,7 @@ import onepipe.warehouse.rates as rates
 import onepipe.warehouse.reporting as reporting
 from onepipe.warehouse.database import Database, Engine
 from onepipe.warehouse.instants import iso, moment
-from onepipe.warehouse.layout import create
+from onepipe.warehouse.layout import create, dress
 
 Row = dict[str, Any]
 Key = tuple[str, str]
@@ -191,6 +191,7 @@ def stored(world: World, folder: Path) -> Iterator[Database]:
     """A work file that holds it."""
     with Engine().writing(folder / "work.duckdb") as db:
         create(db, "test")
+        dress(db)
         reporting.keep(db, world.zone, world.fiscal)
         db.run("UPDATE about SET published_at = ?", [world.published.isoformat()])
         put(db, world)

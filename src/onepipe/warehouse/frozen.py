@@ -14,6 +14,7 @@ from onepipe.errors import UsageError
 from onepipe.model import Column
 from onepipe.warehouse.database import Database
 from onepipe.warehouse.instants import iso
+from onepipe.warehouse.layout import dress
 from onepipe.warehouse.pipeline import PIPELINE_AS_OF
 from onepipe.warehouse.reporting import RETIRED, ZONE, day_end
 from onepipe.warehouse.schema import literal, quoted
@@ -59,6 +60,7 @@ def keep(db: Database, name: str, day: date | None, note: str | None, now: datet
     if as_of > present:
         raise UsageError(f"{as_of} is still to come, today is {present}; nothing was frozen")
     values = {"day": str(as_of)}
+    dress(db)  # a work file that was never published has no `deals` yet
     db.run(f"CREATE TABLE {_place(name)} AS {_deals(db)}", values)
     db.run(f"CREATE TABLE {_place(name + FIGURES)} AS SELECT * FROM pipeline_as_of($day::DATE)", values)
     _book(db, name, as_of, note, now)

@@ -1,4 +1,7 @@
-"""Laying the tables out: in a new work file, or in one of an older onepipe, which only gains what it lacks."""
+"""Laying the tables out: in a new work file, or in one of an older onepipe, which only gains what it lacks.
+
+What only readers need, views and the comments of everything, is made when a snapshot is: `dress`.
+"""
 
 import hashlib
 from uuid import uuid4
@@ -43,14 +46,13 @@ def create(db: Database, onepipe_version: str) -> None:
         for name in ("current", "closed"):
             extra = ", valid_to TIMESTAMPTZ" if name == "closed" else ""
             db.run(f"CREATE TABLE store.{name} ({_columns(KEPT)}{extra})")
-        _bring_up(db)
+        _bring_up(db, new=True)
         db.run(
             "INSERT INTO store.meta VALUES (?, ?, 0, NULL, NULL, ?)",
             [str(uuid4()), SCHEMA_VERSION, onepipe_version],
         )
         db.run("INSERT INTO about (product, warehouse_id) SELECT ?, warehouse_id FROM store.meta", [PRODUCT])
         create_records(db)
-        create_views(db)
 
 
 def migrate(db: Database) -> None:
@@ -58,19 +60,19 @@ def migrate(db: Database) -> None:
     with db.transaction():
         _bring_up(db)
         staged.fill(db)
-        create_views(db)
+        create_records(db)
+        db.run("DELETE FROM store.laid_out")
         db.run("UPDATE store.meta SET schema_version = ?", [SCHEMA_VERSION])
 
 
-def _bring_up(db: Database) -> None:
+def _bring_up(db: Database, *, new: bool = False) -> None:
     for statement in STORE.split(";"):
         if statement.strip():
             db.run(statement)
-    for name, (comment, columns) in TABLES.items():
+    for name, (_, columns) in TABLES.items():
         db.run(f"CREATE TABLE IF NOT EXISTS {name} ({_columns(columns)})")
-        for column in columns:
+        for column in () if new else columns:
             db.run(f"ALTER TABLE {name} ADD COLUMN IF NOT EXISTS {quoted(column.name)} {column.type}")
-        _comment(db, "TABLE", name, comment, columns)
     for table in ("current", "closed"):  # at their end, behind columns that mappings have added
         for column in NESTED:
             db.run(f"ALTER TABLE store.{table} ADD COLUMN IF NOT EXISTS {quoted(column.name)} {column.type}")
@@ -78,10 +80,8 @@ def _bring_up(db: Database) -> None:
 
 def typed(db: Database) -> tuple[Column, ...]:
     """The columns that mappings have added to the tables so far, in their order: x_arr."""
-    rows = db.run(
-        "SELECT column_name, data_type FROM duckdb_columns() WHERE database_name = current_database() "
-        "AND schema_name = 'store' AND table_name = 'current' AND starts_with(column_name, 'x_') ORDER BY column_index"
-    )
+    columns = "pragma_table_info('store.current')"
+    rows = db.run(f"SELECT name, type FROM {columns} WHERE starts_with(name, 'x_') ORDER BY cid")
     types = {"TIMESTAMP WITH TIME ZONE": "TIMESTAMPTZ"}
     meaning = "What mappings call {} under `columns`; NULL where a connection's does not"
     return tuple(Column(name, types.get(type_) or type_, meaning.format(name[2:])) for name, type_ in rows)
@@ -100,28 +100,39 @@ def create_records(db: Database) -> None:
         f"UNION ALL SELECT {open_ended} FROM store.current"
     )
     db.run(f"CREATE OR REPLACE VIEW raw.records AS SELECT {raw} FROM store.raw")
+
+
+def dress(db: Database) -> None:
+    """At every publish: make the views and comments again unless they are this onepipe's; making them takes 0.5 s."""
+    own = typed(db)
+    mark = _mark(own)
+    if db.one("SELECT views FROM store.laid_out") == mark:
+        return
+    create_records(db)
+    _comment_tables(db, own)
+    _create_views(db, own)
+    db.run("DELETE FROM store.laid_out")
+    db.run("INSERT INTO store.laid_out VALUES (?)", [mark])
+
+
+def _mark(own: tuple[Column, ...]) -> str:
+    records = (*OPPORTUNITY, *VERSION, *RAW, *own)
+    made = (views.DEFINED, children.views(), changes.query(), changes.COLUMNS)
+    ours = repr((duckdb.__version__, TABLES, VIEWS, FRESHNESS, records, *made))
+    return hashlib.sha256(ours.encode()).hexdigest()
+
+
+def _comment_tables(db: Database, own: tuple[Column, ...]) -> None:
+    for name, (comment, columns) in TABLES.items():
+        _comment(db, "TABLE", name, comment, columns)
     about = "One row per opportunity, also archived, closed and deleted ones"
     _comment(db, "VIEW", "opportunities", about, (*OPPORTUNITY, *own))
     _comment(db, "VIEW", "opportunity_history", "Every version of every opportunity", (*OPPORTUNITY, *VERSION, *own))
     _comment(db, "VIEW", "raw.records", "Everything the CRMs ever answered; append-only", RAW)
 
 
-def renew_views(db: Database) -> None:
-    """At every publish: make the views again unless they are this onepipe's already; making them takes 0.3 s."""
-    if db.one("SELECT views FROM store.laid_out") != _views_mark(db):
-        create_views(db)
-
-
-def _views_mark(db: Database) -> str:
-    records = (*OPPORTUNITY, *typed(db))
-    made = (views.DEFINED, children.views(), changes.query(), changes.COLUMNS)
-    ours = repr((duckdb.__version__, VIEWS, FRESHNESS, records, *made))
-    return hashlib.sha256(ours.encode()).hexdigest()
-
-
-def create_views(db: Database) -> None:
+def _create_views(db: Database, own: tuple[Column, ...]) -> None:
     """The views and macros people start from."""
-    own = typed(db)
     meanings = {column.name: column.meaning for column in (*OPPORTUNITY, *own, *decisions.COLUMNS)}
     for name, (comment, _) in VIEWS.items():
         db.run(f"CREATE OR REPLACE VIEW {name} AS {query_of(name, own)}")
@@ -135,8 +146,6 @@ def create_views(db: Database) -> None:
         db.run(f"CREATE OR REPLACE VIEW {view.name} AS {view.query}")
         _comment(db, "VIEW", view.name, view.comment, view.columns)
     views.create(db)
-    db.run("DELETE FROM store.laid_out")
-    db.run("INSERT INTO store.laid_out VALUES (?)", [_views_mark(db)])
 
 
 def _columns(columns: tuple[Column, ...]) -> str:

@@ -8,7 +8,7 @@ import duckdb
 
 from onepipe.errors import ConfigError, OnepipeError
 from onepipe.warehouse.database import Database, reading
-from onepipe.warehouse.layout import renew_views
+from onepipe.warehouse.layout import dress
 from onepipe.warehouse.schema import PRODUCT, quoted
 
 
@@ -52,7 +52,7 @@ def prepare(db: Database, now: datetime, views: Path) -> dict[str, str]:
             "onepipe_version = m.onepipe_version, schema_version = m.schema_version FROM store.meta m",
             [now.isoformat()],
         )
-        renew_views(db)
+        dress(db)
         db.run('DROP SCHEMA IF EXISTS "user" CASCADE')
         db.run('CREATE SCHEMA "user"')
     broken = {}

@@ -31,7 +31,6 @@ def fit(db: Database, reading: Reading, *, force: bool = False) -> list[str]:
             name = quoted(column.name)
             db.run(f"ALTER TABLE store.{table} ALTER {name} TYPE {column.type} USING TRY_CAST({name} AS {column.type})")
     layout.create_records(db)
-    layout.create_views(db)
     return []
 
 
