@@ -7,11 +7,13 @@ LOCK = UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile --quiet --universal 
 ROOM = $(shell df --output=avail -k /dev/shm 2>/dev/null | tail -n 1)
 MEMORY = $(if $(TMPDIR),,$(shell [ "$(ROOM)" -gt 6000000 ] 2>/dev/null && echo TMPDIR=/dev/shm))
 
-.PHONY: demo test check fmt soak soak-daemon soak-properties lock
+.PHONY: demo test test-long check fmt soak soak-daemon soak-properties lock
 demo: .venv/ready    # five CRMs on loopback, synced into DuckDB, changed, synced again; needs no network
 	$(BIN)/onepipe demo
-test: .venv/ready    # all tests
+test: .venv/ready    # the tests
 	$(MEMORY) $(BIN)/python -m pytest -n auto --dist worksteal
+test-long: .venv/ready  # those that take long: each step of each process that is killed, each CRM where one stands for five
+	$(MEMORY) $(BIN)/python -m pytest -n auto --dist worksteal -m long
 check: .venv/ready   # style, types, tests
 	$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/mypy && $(MAKE) test
 fmt: .venv/ready     # put every file into the house style

@@ -12,6 +12,7 @@ import pytest
 from onepipe.sandbox import Sandbox
 from tests.cli.place import Place, connection, write
 from tests.daemon.process import Running, daemon, wait_until
+from tests.effort import some
 
 IN_FORCE = "the new config is in force"
 WRONG = "the new config is wrong; the old one stays in force"
@@ -74,7 +75,7 @@ def test_a_credential_in_the_env_file_is_taken_over(desk: Desk) -> None:
         assert not {token, "anotherword"} & set(running.log.read_text().replace('"', " ").split())
 
 
-@pytest.mark.parametrize("wrong", ["key", "twice", "gone", "yaml", "mapping", "stages", "state"])
+@pytest.mark.parametrize("wrong", some(["key", "twice", "gone", "yaml", "mapping", "stages", "state"]))
 def test_a_config_that_is_wrong_is_refused_with_all_its_faults(desk: Desk, wrong: str) -> None:
     """The old one stays in force; the log and the status say why, and a right one is taken afterwards."""
     config, folder = desk.place.config, desk.place.folder

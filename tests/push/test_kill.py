@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from onepipe.warehouse.work import published
+from tests.effort import some
 from tests.push.conftest import Make
 from tests.push.desk import CURRENCY, VALUES, Desk
 from tests.push.driver import LANDING, SENDING
@@ -94,8 +95,8 @@ def _is_the_crm(made: Desk) -> None:
     assert [] == made.apply().items
 
 
-@pytest.mark.parametrize("op", OPS)
-@pytest.mark.parametrize("step", SENDING)
+@pytest.mark.parametrize("op", some(OPS))
+@pytest.mark.parametrize("step", some(SENDING))
 def test_killed_while_sending(desk: Make, op: str, step: str) -> None:
     """Wherever it was killed, the request is carried out once in all."""
     made = _desk(desk)
@@ -108,7 +109,7 @@ def test_killed_while_sending(desk: Make, op: str, step: str) -> None:
     assert 1 == len(sent)
 
 
-@pytest.mark.parametrize("step", LANDING)
+@pytest.mark.parametrize("step", some(LANDING))
 def test_killed_while_landing(desk: Make, step: str) -> None:
     """Whoever commits next lands what was done, once; nothing is sent again."""
     made = _desk(desk)
@@ -130,7 +131,7 @@ def test_killed_again_and_again(desk: Make) -> None:
     _as_it_should_be(made, *OPS)
 
 
-@pytest.mark.parametrize("step", SENDING)
+@pytest.mark.parametrize("step", some(SENDING, first=1))
 def test_killed_while_calling(desk: Make, step: str) -> None:
     """An action that may have happened is not sent again; whether it did is found out by looking."""
     made = _desk(desk)

@@ -21,6 +21,7 @@ from onepipe.sandbox import Sandbox
 from onepipe.sandbox.server import Receive, Scope, Send
 from tests.cli.place import Place, Told, connection, write
 from tests.connectors.test_writes import ACTIONS, GIVEN, described
+from tests.effort import some
 from tests.push.conftest import Make
 from tests.push.desk import CRMS, states
 from tests.push.test_behaviours_lost import NEW
@@ -199,7 +200,7 @@ def _arguments(stage: Stage, folder: Path) -> dict[tuple[str, ...], list[tuple[s
 ELSEWHERE = {("demo",), ("sandbox",), ("daemon",)}  # the first two serve CRMs of their own; the third has its own test
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", some(MODES))
 def test_30_no_command_writes_unless_the_mode_is_on(stage: Stage, tmp_path: Path, mode: str) -> None:
     """30. Given a mode other than on, then no command, whatever waits, lets anything but a read reach a server."""
     arguments = _arguments(stage, tmp_path)

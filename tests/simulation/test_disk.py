@@ -12,6 +12,7 @@ from onepipe.errors import OnepipeError
 from onepipe.project import Project
 from onepipe.report import RunReport
 from onepipe.run import Options, sync
+from tests.effort import some
 from tests.simulation.conftest import Shed, moved, told
 from tests.simulation.steps import WRITES, Step, acting, wrapped
 from tests.truth.ledger import chain
@@ -71,8 +72,8 @@ def heals(one: Shed) -> None:
     assert [] == one.wrong()
 
 
-@pytest.mark.parametrize("number", [1, 9])
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("number", some([1, 9], every=2))
+@pytest.mark.parametrize("place", some(PLACES))
 def test_every_write(loaded: Shed, tmp_path: Path, place: str, number: int) -> None:
     """Whichever write finds no room: kind disk, exit code 1, the snapshot one run's whole state, all made up for."""
     one = moved(loaded, tmp_path / "p")
@@ -98,7 +99,7 @@ def _nth(number: int, act: Callable[[], None]) -> tuple[Callable[[], None], list
     return come, met
 
 
-@pytest.mark.parametrize("room", ROOMS)
+@pytest.mark.parametrize("room", some(ROOMS))
 def test_no_file_may_grow(loaded: Shed, tmp_path: Path, room: int) -> None:
     """A real limit of the operating system, at several sizes: the control file, the work file and the copy meet it."""
     one = moved(loaded, tmp_path / "p")
@@ -115,17 +116,14 @@ def test_no_file_may_grow(loaded: Shed, tmp_path: Path, room: int) -> None:
     heals(one)
 
 
-def test_a_first_run_without_room(loaded: Shed, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", some(range(1, 40, 9), first=1))
+def test_a_first_run_without_room(loaded: Shed, tmp_path: Path, number: int) -> None:
     """The disk is full while the work file is made: the next run makes it."""
-    sandbox = loaded.desk.sandbox
-    for number in range(1, 40, 9):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        one = Shed(type(loaded.desk)(folder, sandbox, loaded.desk.crms))
-        with acting("a statement runs", number, partial(refused, full("a statement runs"))):
-            _, error = run(one)
-        disk(error)
-        heals(one)
+    one = Shed(type(loaded.desk)(tmp_path, loaded.desk.sandbox, loaded.desk.crms))
+    with acting("a statement runs", number, partial(refused, full("a statement runs"))):
+        _, error = run(one)
+    disk(error)
+    heals(one)
 
 
 def test_a_snapshot_that_cannot_be_copied_back(loaded: Shed, tmp_path: Path) -> None:
