@@ -16,6 +16,7 @@ from onepipe.sandbox import Sandbox
 from onepipe.sandbox.administrate_rules import STEPS
 from onepipe.sandbox.tactile import STATUSES
 from onepipe.warehouse.database import Database
+from onepipe.warehouse.layout import dress
 from tests.engine.conftest import Shop
 from tests.truth.desk import CRMS, EPOCH, Desk, Row, table
 from tests.truth.stages import stages
@@ -234,6 +235,8 @@ def test_a_file_of_an_older_onepipe_comes_to_know_what_stages_were(capsule: Shop
         db.run("DROP VIEW pipelines")
         db.run("DROP TABLE store.stage_versions")
         db.run("UPDATE store.meta SET schema_version = 5")
+    with Project(capsule.config, "test") as project, project.warehouse.commit("test") as db:
+        dress(db)
     first = capsule.work("SELECT min(fetched_at)::VARCHAR FROM store.raw WHERE resource = 'milestones'")[0][0]
     assert {(first, None)} == {row[2:] for row in capsule.work(HISTORY.format(""))}
     assert "complete" == capsule.sync().status
