@@ -127,7 +127,8 @@ def _note(db: Database, reading: Reading, only: str) -> None:
         SELECT *, CASE WHEN gone THEN seq + 1 ELSE lead(seq, 1, {FOREVER}) OVER deal END AS until,
                lag(source_id) OVER deal AS before
         FROM (SELECT row_number() OVER (ORDER BY version) AS source_id, source_id AS record, version,
-                     is_deleted AS gone, seq, payload_seq, payload_hash, recorded_at AS fetched_at, weight, deleted_at, false AS completes,
+                     is_deleted AS gone, seq, payload_seq, payload_hash, recorded_at AS fetched_at, weight,
+                     deleted_at, false AS completes,
                      CASE WHEN is_deleted THEN deleted_evidence ELSE 'record' END AS kind,
                      CASE WHEN change_origin = 'push' THEN 'push' ELSE 'source' END AS origin
               FROM versions {f"WHERE source_id IN ({only})" if only else ""})
