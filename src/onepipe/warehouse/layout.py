@@ -1,6 +1,6 @@
 """Laying the tables out: in a new work file, or in one of an older onepipe, which only gains what it lacks.
 
-What only readers need, views and the comments of everything, is made when a snapshot is: `dress`.
+What only readers need, figures and the comments of everything, is made when a snapshot is: `dress`.
 """
 
 import hashlib
@@ -88,7 +88,7 @@ def typed(db: Database) -> tuple[Column, ...]:
 
 
 def create_records(db: Database) -> None:
-    """The two views every other one stands on, and raw."""
+    """The views every other one stands on: records, what belongs to them, and raw."""
     own = typed(db)
     names = ", ".join(quoted(column.name) for column in (*OPPORTUNITY, *own))
     history = ", ".join(quoted(column.name) for column in (*OPPORTUNITY, *VERSION, *own))
@@ -100,6 +100,8 @@ def create_records(db: Database) -> None:
         f"UNION ALL SELECT {open_ended} FROM store.current"
     )
     db.run(f"CREATE OR REPLACE VIEW raw.records AS SELECT {raw} FROM store.raw")
+    for view in children.views():
+        db.run(f"CREATE OR REPLACE VIEW {view.name} AS {view.query}")
 
 
 def dress(db: Database) -> None:
@@ -109,7 +111,7 @@ def dress(db: Database) -> None:
     if db.one("SELECT views FROM store.laid_out") == mark:
         return
     create_records(db)
-    _comment_tables(db, own)
+    _comment_records(db, own)
     _create_views(db, own)
     db.run("DELETE FROM store.laid_out")
     db.run("INSERT INTO store.laid_out VALUES (?)", [mark])
@@ -122,13 +124,15 @@ def _mark(own: tuple[Column, ...]) -> str:
     return hashlib.sha256(ours.encode()).hexdigest()
 
 
-def _comment_tables(db: Database, own: tuple[Column, ...]) -> None:
+def _comment_records(db: Database, own: tuple[Column, ...]) -> None:
     for name, (comment, columns) in TABLES.items():
         _comment(db, "TABLE", name, comment, columns)
     about = "One row per opportunity, also archived, closed and deleted ones"
     _comment(db, "VIEW", "opportunities", about, (*OPPORTUNITY, *own))
     _comment(db, "VIEW", "opportunity_history", "Every version of every opportunity", (*OPPORTUNITY, *VERSION, *own))
     _comment(db, "VIEW", "raw.records", "Everything the CRMs ever answered; append-only", RAW)
+    for view in children.views():
+        _comment(db, "VIEW", view.name, view.comment, view.columns)
 
 
 def _create_views(db: Database, own: tuple[Column, ...]) -> None:
@@ -142,9 +146,6 @@ def _create_views(db: Database, own: tuple[Column, ...]) -> None:
             db.run(f"COMMENT ON COLUMN {name}.{quoted(column)} IS {literal(meaning)}")
     db.run(f"CREATE OR REPLACE VIEW field_changes AS {changes.query(own)}")
     _comment(db, "VIEW", "field_changes", changes.COMMENT, changes.COLUMNS)
-    for view in children.views():
-        db.run(f"CREATE OR REPLACE VIEW {view.name} AS {view.query}")
-        _comment(db, "VIEW", view.name, view.comment, view.columns)
     views.create(db)
 
 
