@@ -148,6 +148,7 @@ def counts(desk: Desk) -> list[tuple[Any, ...]]:
 # --- versions
 
 
+@pytest.mark.long
 def test_a_read_back_is_a_version_of_our_own_and_the_next_sync_finds_nothing(tmp_path: Path) -> None:
     """In each CRM: a version and a raw row of origin push, a row in pushes; a sync then writes no data row."""
     with Sandbox(rows=4, seed=7) as crms:

@@ -71,6 +71,7 @@ def test_33_a_mapping_edit_needs_no_request(desk: Make) -> None:
     assert everything(fresh) == applied
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("crm", ["tactile", "capsule", "onautomate"])
 def test_34_many_runs_end_where_one_ends(desk: Make, crm: str) -> None:
     """34. Given edits of deals, tags and labels, and a deletion, run by run, then all is as one fresh load has it."""

@@ -82,6 +82,7 @@ def test_a_plan_of_an_unfinished_backfill_is_what_is_left(tmp_path: Path, fine: 
         assert whole["slices"] == anew["slices"]
 
 
+@pytest.mark.long
 def test_a_budget_in_requests_ends_cleanly_and_goes_on(tmp_path: Path, fine: None) -> None:
     """So many requests and no more; partial, with how far it came; the same command ends it at last."""
     with Sandbox(rows=60, seed=7, crms=["administrate"]) as crms:

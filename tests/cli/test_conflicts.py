@@ -90,6 +90,7 @@ def test_each_is_decided_by_a_word(torn: tuple[Place, Sandbox, list[str]]) -> No
     assert (2, True) == (told.code, "resolved already" in told.err)
 
 
+@pytest.mark.long
 def test_another_value_is_a_decision_too(torn: tuple[Place, Sandbox, list[str]]) -> None:
     """It is sent instead; also where it looks like an option."""
     place, crms, ids = torn
@@ -122,6 +123,7 @@ def test_each_kind_of_conflict_is_told_how_it_is_decided(capsys: pytest.CaptureF
     assert "`ours` sends it again" in new and "any other word is the value to send" in field
 
 
+@pytest.mark.long
 def test_a_change_after_the_decision_asks_again(torn: tuple[Place, Sandbox, list[str]]) -> None:
     """A person decided on what they saw, and not on what came after."""
     place, crms, ids = torn
@@ -133,6 +135,7 @@ def test_a_change_after_the_decision_asks_again(torn: tuple[Place, Sandbox, list
     assert "changed once more" in {one["theirs"] for one in waiting(place)}
 
 
+@pytest.mark.long
 def test_a_file_is_filled_in_and_given_back(torn: tuple[Place, Sandbox, list[str]]) -> None:
     """As it was written, in two more columns; a line without a resolution stays open; the reason is kept."""
     place, crms, ids = torn

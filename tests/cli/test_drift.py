@@ -40,6 +40,7 @@ def found(place: Place, name: str, *words: str) -> dict[str, dict[str, Any]]:
     return {line["field"]: line for line in one["drift"]}
 
 
+@pytest.mark.long
 def test_one_report_lists_new_vanished_and_retyped_fields_with_samples(drifted: Place) -> None:
     """Behaviour 32: all three kinds, each with its types, how many records hold it, and values such as it has."""
     told = found(drifted, "overplane")

@@ -25,6 +25,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Place, str
         yield place, str(key)
 
 
+@pytest.mark.long
 def test_every_version_is_there_oldest_first(lived: tuple[Place, str]) -> None:
     """With its interval, why it is there, the run and its requests, the raw row, and the mapping."""
     place, key = lived

@@ -152,6 +152,7 @@ def test_some_connections_and_tables_can_be_chosen(synced: Place, tmp_path: Path
     assert not (tmp_path / "b").exists()
 
 
+@pytest.mark.long
 def test_what_changed_since_a_run_is_told_deal_by_deal(desk: tuple[Place, Sandbox], tmp_path: Path) -> None:
     """All rows of each deal that changed, was added or deleted; of all others none. A mapping applied since is all."""
     place, crm = desk
@@ -176,6 +177,7 @@ def test_what_changed_since_a_run_is_told_deal_by_deal(desk: tuple[Place, Sandbo
     assert (["acme"], total) == (third["filters"]["reread"], counted(third)["opportunities"])
 
 
+@pytest.mark.long
 def test_deals_that_a_decision_changes_have_changed(desk: tuple[Place, Sandbox], tmp_path: Path) -> None:
     """A status that stages.csv gives a stage makes no raw row; the connection is written whole, once."""
     place, _ = desk

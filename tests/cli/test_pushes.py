@@ -353,6 +353,7 @@ def test_what_is_no_plan_is_refused(desk: Desk) -> None:
     assert [] == writes(crms)
 
 
+@pytest.mark.long
 def test_the_groups_say_what_is_whose_to_do(desk: Desk) -> None:
     """What the CRM refuses has failed, with its words; what both sides changed needs you; exit 1."""
     place, crms = desk
@@ -409,6 +410,7 @@ def test_status_and_show_tell_what_happened(desk: Desk) -> None:
     assert (2, True) == (told.code, "onepipe push status" in told.err)
 
 
+@pytest.mark.long
 def test_a_run_is_taken_back(desk: Desk) -> None:
     """The opposite is queued, with why; --apply sends it, and nothing else that waits; what is unknown is refused."""
     place, _ = desk
@@ -428,6 +430,7 @@ def test_a_run_is_taken_back(desk: Desk) -> None:
     assert 2 == place.run("push", "revert", "nope").code
 
 
+@pytest.mark.long
 def test_a_later_change_is_not_taken_back_unasked(desk: Desk) -> None:
     """What somebody changed since is a conflict; the documents of both steps are in one."""
     place, crms = desk

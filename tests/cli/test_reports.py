@@ -164,6 +164,7 @@ def test_what_is_frozen_is_published_at_once(frozen: Desk) -> None:
     assert "board  " in place.run("freeze", "--list").out
 
 
+@pytest.mark.long
 def test_nothing_touches_what_is_frozen(frozen: Desk) -> None:
     """Neither a sync, nor another mapping, nor a connection taken out, nor what is frozen beside it."""
     place, crms = frozen
@@ -222,6 +223,7 @@ def test_what_cannot_be_published_is_kept_and_said_so(frozen: Desk) -> None:
     assert ["board"] == [one["name"] for one in place.run("freeze", "--list", "--json").json["frozen"]]
 
 
+@pytest.mark.long
 def test_what_asks_no_crm_is_no_run(frozen: Desk) -> None:
     """The newest run stays what it was, whatever is read again, frozen or put in order."""
     place, crms = frozen
@@ -278,6 +280,7 @@ def test_nothing_differs_right_after_freezing(frozen: Desk) -> None:
     assert (False, []) == ((told := place.run("report", "diff", "board", "--json").json)["differs"], told["deals"])
 
 
+@pytest.mark.long
 def test_what_differs_is_told_deal_by_deal(frozen: Desk, tmp_path: Path) -> None:
     """A changed one and a deleted one, with sums that add up; as a page, as CSV and as JSON."""
     place, crms = frozen
@@ -315,6 +318,7 @@ def test_a_mapping_and_a_decision_are_told_apart(frozen: Desk) -> None:
     assert all(deal["stage_now"] == stage and deal["status_now"] == "lost" for deal in told["deals"])
 
 
+@pytest.mark.long
 def test_a_connection_taken_out_is_told(frozen: Desk) -> None:
     """Its deals are in no figure any more, and that is why."""
     place, crms = frozen

@@ -76,6 +76,7 @@ LAST = (
 WON = "SELECT sum(won) AS won, sum(unknown_status_deals) AS unknown FROM win_rate"
 
 
+@pytest.mark.long
 def test_a_status_decided_is_how_deals_are_read_and_undone_with_its_line(acme: tuple[Place, Sandbox]) -> None:
     """Status, day of closing, changed fields, history and win rate follow; taken out, all is row for row as before."""
     place, _ = acme

@@ -105,6 +105,7 @@ def test_a_disabled_connection_can_only_be_discarded(stopped: Place, crms: Sandb
     assert 0 == stopped.run("sweep", "discard", "capsule").code
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("words", [("sweep", "approve"), ("sweep", "discard"), ("rebind", "--new-account")])
 def test_nobody_decides_while_another_process_is_at_work(stopped: Place, words: tuple[str, ...]) -> None:
     """Exit 75, naming it; with --wait it is waited for."""

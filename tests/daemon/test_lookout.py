@@ -77,6 +77,7 @@ def told(posts: list[Got]) -> list[Got]:
     return [one for one in posts if one.body["event"] != "published"]
 
 
+@pytest.mark.long
 def test_people_hear_of_a_failure_and_of_its_end_once(tmp_path: Path, crms: Sandbox, box: Inbox) -> None:
     """A CRM that is down for a few runs is one message, and one more when it is well; a restart adds none."""
     to = {"webhook": box.url()}

@@ -176,6 +176,7 @@ def daemon(place: Place) -> Iterator[str]:
             process.communicate()
 
 
+@pytest.mark.long
 def test_the_figures_are_those_of_the_run_history(tmp_path: Path) -> None:
     """Runs, rows and requests of a real daemon agree with sync_runs, when it has come to rest."""
     with Sandbox(rows=12, seed=7, crms=("capsule", "tactile")) as crms:

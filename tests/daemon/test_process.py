@@ -97,6 +97,7 @@ def test_a_failing_connection_does_not_stop_the_daemon(capsule: tuple[Place, San
         assert crms["capsule"].credentials["token"] not in running.log.read_text()
 
 
+@pytest.mark.long
 def test_a_refused_credential_is_not_tried_again_and_again(capsule: tuple[Place, Sandbox]) -> None:
     """It is due each second, and asked once; `status` says until when, and a sync by hand sets it going again."""
     place, crms = capsule

@@ -235,6 +235,7 @@ def test_a_field_that_falls_empty_in_the_crm_is_told_and_loaded(account: Account
     assert "field amount" not in account.silent
 
 
+@pytest.mark.long
 def test_small_changes_add_up_to_enough_rows(account: Account) -> None:
     """Four runs that change six deals each are looked at together."""
     account.sync()

@@ -52,6 +52,7 @@ def test_nothing_is_committed_into_another_state_folder(tmp_path: Path) -> None:
             pass
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit of another process can be set on Linux alone")
 def test_a_full_disk_is_survived(capsule: tuple[Place, Sandbox]) -> None:
     """No file may grow any more: it goes on and says so, and when there is room again everything is loaded."""

@@ -58,6 +58,7 @@ def administrate(shop: Shop) -> set[tuple[str | None, str | None]]:
     return slices(shop, "administrate", "updated_at__ge", "updated_at__le")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("crm", "era"), [("administrate", None), ("tactile", "doc"), ("tactile", "head")])
 def test_slices_hold_what_one_scan_holds(tmp_path: Path, fine: None, crm: str, era: str | None) -> None:
     """Table for table a backfill in slices leaves what a first sync leaves, and the next sync finds nothing."""
@@ -348,6 +349,7 @@ def test_another_backfill_does_not_drop_an_unfinished_one(shop: Shop, fine: None
     assert [(True, 0)] == shop.sql(stands)
 
 
+@pytest.mark.long
 def test_restart_reads_what_was_done_again(shop: Shop, fine: None) -> None:
     """--restart begins with the first slice."""
     shop.sync(command="backfill", max_requests=18)
@@ -406,6 +408,7 @@ def test_a_killed_backfill_repeats_at_most_the_last_second(tmp_path: Path) -> No
         assert [(3000,)] == shop.sql("SELECT count(*) FROM opportunity_history")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_pauses_and_the_same_command_goes_on(tmp_path: Path, number: signal.Signals) -> None:
     """The page that is being read is kept, the exit code is 1, and the message says what to do."""

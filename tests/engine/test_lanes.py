@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from onepipe.project import Project
 from onepipe.quotas import Quota
 from tests.engine.conftest import Shop, error, resource
@@ -40,6 +42,7 @@ def test_a_silent_change_and_a_row_of_the_future_are_told_apart(shop: Shop) -> N
     )
 
 
+@pytest.mark.long
 def test_a_first_load_finds_nothing_late(five: Shop) -> None:
     """Where nothing was read before, nothing can have been missed."""
     five.sync()

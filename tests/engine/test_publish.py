@@ -17,6 +17,7 @@ from onepipe.warehouse.schema import SCHEMA_VERSION
 from tests.engine.conftest import Shop
 
 
+@pytest.mark.long
 def test_readers_keep_the_published_file_open_during_syncs(shop: Shop) -> None:
     """A process that holds the snapshot open and keeps asking never errors while syncs publish new ones."""
     shop.sync()

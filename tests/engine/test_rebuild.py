@@ -1,5 +1,7 @@
 """Reading again: rows are changed in place or put in anew, and nobody can tell which."""
 
+import pytest
+
 from onepipe import registry, remap
 from onepipe.project import Project
 from onepipe.warehouse.rebuild import IN_PLACE
@@ -16,6 +18,7 @@ def applied(shop: Shop, text: str) -> list[tuple[str | None, ...]]:
     return shop.sql(HISTORY)
 
 
+@pytest.mark.long
 def test_few_columns_or_many_taken_back_leave_history_as_it_was(shop: Shop) -> None:
     """One column, then more than are changed in place; with what changed in each version, and a deleted deal."""
     (shop.folder / "mappings").mkdir()

@@ -141,6 +141,7 @@ def heard(db: Database) -> dict[tuple[str, str, str | None], list[Row]]:
     return found
 
 
+@pytest.mark.long
 def test_a_rebuild_reads_the_past_with_the_stages_of_the_past(desk: Desk) -> None:
     """Stages renamed, gone from the list and back, deals deleted and back: a rebuild leaves every row as it was.
 
@@ -214,6 +215,7 @@ def applied(shop: Shop, *edit: str) -> None:
         assert ["capsule"] == [one.connection for one in remap.apply(project) if not one.refused]
 
 
+@pytest.mark.long
 def test_an_applied_mapping_reads_the_past_with_its_own_stages(capsule: Shop) -> None:
     """An edit of something else, then of how stages are read: old versions keep the old name, deleted deals too."""
     before, history = labels(capsule), capsule.sql(HISTORY.format("probability::VARCHAR,"))
@@ -227,6 +229,7 @@ def test_an_applied_mapping_reads_the_past_with_its_own_stages(capsule: Shop) ->
     assert expected == capsule.sql(HISTORY.format("probability::VARCHAR,"))
 
 
+@pytest.mark.long
 def test_a_file_of_an_older_onepipe_comes_to_know_what_stages_were(capsule: Shop) -> None:
     """Brought up, it has them as they are, from the first list on; reading all again finds what they were."""
     now, history = labels(capsule), capsule.sql(HISTORY.format(""))

@@ -45,6 +45,7 @@ def found(words: list[str], path: Path) -> list[str]:
     return [word for word in words if word.encode() in data]
 
 
+@pytest.mark.long
 def test_no_byte_of_the_published_file_holds_what_was_left_out(private: Shop) -> None:
     """After several publishes, with values of every length, changed and overwritten; the whole copy holds them."""
     private.sync()
@@ -88,6 +89,7 @@ ALIKE = (
 )
 
 
+@pytest.mark.long
 def test_everything_else_is_as_in_the_whole_file(private: Shop) -> None:
     """Rows, figures, views, macros, comments and the user's views; raw is there and empty."""
     (private.folder / "views").mkdir()

@@ -93,6 +93,7 @@ def test_a_later_sweep_that_misses_nothing_clears_the_finding(shop: Shop) -> Non
     assert (CALM, [(0,)], []) == (shop.sql(WAITING), shop.sql(DEAD), shop.work("SELECT * FROM store.suspects"))
 
 
+@pytest.mark.long
 def test_a_run_that_knows_of_missing_rows_does_not_say_complete(shop: Shop) -> None:
     """While the CRM counts fewer rows than we hold and nobody decided, every run is partial; none reads all anew."""
     shop.sync()
@@ -290,6 +291,7 @@ def test_where_asking_by_id_proves_nothing_only_a_person_can_mark(shop: Shop) ->
 # --- discard
 
 
+@pytest.mark.long
 def test_discarded_rows_stay_and_are_not_judged_until_seen_again(shop: Shop) -> None:
     """A plain run and a sweep that miss only those are complete; once seen, they are judged like any other."""
     shop.sync()
@@ -512,6 +514,7 @@ def test_a_list_that_broke_off_deletes_nothing(shop: Shop) -> None:
     assert ([(0,)], CALM) == (shop.sql(DEAD), shop.sql(WAITING))
 
 
+@pytest.mark.long
 def test_rows_that_no_list_shows_are_asked_for_in_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where there are more than one sweep asks for, the next one asks for those it did not come to."""
     monkeypatch.setattr(SWEEP, "ASK_AT_MOST", 5)

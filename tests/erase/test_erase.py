@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from tests.erase.conftest import EMAIL, NAME, PHONE
 
 
@@ -28,6 +30,7 @@ def test_the_person_behind_a_deal_is_in_no_file_any_more(house: Any) -> None:
     assert [(None, None, None, None)] == desk.sql(own)
 
 
+@pytest.mark.long
 def test_nothing_brings_an_erased_person_back(house: Any) -> None:
     """The CRM still has them: syncs, complete or not, make no version of it, and a change of a figure only its own."""
     desk = house("overplane")
@@ -45,6 +48,7 @@ def test_nothing_brings_an_erased_person_back(house: Any) -> None:
     assert [] == desk.traces()
 
 
+@pytest.mark.long
 def test_whoever_has_an_address_is_erased_in_every_connection(house: Any) -> None:
     """By the address deals are found in all connections, however it is written; later ones are blank as they come."""
     desk = house("overplane", "onautomate")

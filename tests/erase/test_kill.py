@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import onepipe.erase as erasing
+from tests.effort import some
 from tests.erase.conftest import EMAIL
 
 RUNNER = Path(__file__).parent / "runner.py"
@@ -22,8 +23,8 @@ STEPS = (
 )
 
 
-@pytest.mark.parametrize(("step", "when"), STEPS)
-@pytest.mark.parametrize("how", ["again", "resume"])
+@pytest.mark.parametrize(("step", "when"), some(STEPS, every=7, first=4))
+@pytest.mark.parametrize("how", some(["again", "resume"], every=2))
 def test_killed_at_any_step_it_is_ended_by_the_next_command(house: Any, step: str, when: str, how: str) -> None:
     """Killed, then synced, then run again or resumed: nothing of the person is left, and figures are as they were."""
     if how == "resume" and step not in (STEPS[0][0], STEPS[3][0]):
@@ -52,6 +53,7 @@ def test_killed_at_any_step_it_is_ended_by_the_next_command(house: Any, step: st
         assert [] == [one for one in project.control.erased.rows() if one.done_at is None]
 
 
+@pytest.mark.long
 def test_an_address_is_ended_by_resume_without_being_told_again(house: Any) -> None:
     """Killed before anything was looked for, resume finds by the fingerprint alone what the address would."""
     desk = house("overplane", rows=1)

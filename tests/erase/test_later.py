@@ -9,6 +9,7 @@ from onepipe.errors import UsageError
 from tests.erase.conftest import EMAIL, NAME, PHONE
 
 
+@pytest.mark.long
 def test_a_deal_that_turns_out_to_be_the_persons_is_blanked_with_its_past(house: Any) -> None:
     """Stored without the address, then sent with it: blank as it comes, its past with the next run, files on resume."""
     desk = house("overplane", rows=1)
@@ -29,6 +30,7 @@ def test_a_deal_that_turns_out_to_be_the_persons_is_blanked_with_its_past(house:
     )
 
 
+@pytest.mark.long
 def test_a_connection_that_config_has_no_more_is_erased_too(house: Any) -> None:
     """Its rows cannot be read again: what is personal of them is blanked, figures stay."""
     desk = house("overplane", "onautomate")

@@ -19,6 +19,7 @@ from onepipe.warehouse.work import Warehouse
 from tests.erase.conftest import EMAIL, NAME, PHONE, WORDS
 
 
+@pytest.mark.long
 def test_of_a_list_only_the_element_goes_that_is_the_person(house: Any) -> None:
     """A delegate with the address goes as a whole; the line, the other delegates and the deal stay as they are."""
     desk = house("administrate", rows=0)
@@ -41,6 +42,7 @@ def test_of_a_list_only_the_element_goes_that_is_the_person(house: Any) -> None:
     assert [(1,)] == desk.sql("SELECT count(*) FROM opportunity_history")
 
 
+@pytest.mark.long
 def test_parties_and_notes_of_sub_requests_go_too(house: Any) -> None:
     """In Capsule an additional party with the address and a note that holds it go; other notes stay."""
     desk = house("capsule", rows=0)
@@ -65,6 +67,7 @@ def test_parties_and_notes_of_sub_requests_go_too(house: Any) -> None:
     assert [] == desk.traces()
 
 
+@pytest.mark.long
 def test_what_was_pushed_and_waits_to_be_pushed_goes_too(house: Any) -> None:
     """Edits, their bases, requests, answers and conflicts hold nothing of the person; a figure can be pushed."""
     desk = house("overplane")
@@ -91,6 +94,7 @@ def test_what_was_pushed_and_waits_to_be_pushed_goes_too(house: Any) -> None:
     assert [] == desk.traces()
 
 
+@pytest.mark.long
 def test_frozen_days_the_mapping_and_left_out_columns_keep_nothing(house: Any) -> None:
     """What was frozen keeps its figures; reading everything again with another mapping brings nothing back."""
     desk = house("overplane")
@@ -171,6 +175,7 @@ def test_pages_of_another_connection_at_work_are_let_be(house: Any) -> None:
     assert [1, 2] == [one.number for one in segments(folder)]
 
 
+@pytest.mark.long
 def test_a_copy_that_was_published_half_way_is_replaced(house: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another process publishes what is blank already, and not yet made anew: the person is in unused parts of that."""
     desk = house("overplane")
@@ -188,6 +193,7 @@ def test_a_copy_that_was_published_half_way_is_replaced(house: Any, monkeypatch:
     assert [] == desk.traces()
 
 
+@pytest.mark.long
 def test_the_whole_snapshot_beside_a_shared_file_is_made_anew(house: Any) -> None:
     """Where the published file lacks columns, the whole one in the state folder holds nothing of the person either."""
     desk = house("overplane")

@@ -112,6 +112,7 @@ def test_own_backups_are_known_and_can_be_changed(house: House, tmp_path: Path) 
     assert {"away.zip", "two", "p"} == {path.name for path in tmp_path.iterdir()}
 
 
+@pytest.mark.long
 def test_commits_go_on_and_both_files_are_of_one_moment(house: House, tmp_path: Path) -> None:
     """Backups made while another process commits are each of one generation, and their journals fit."""
     script = (

@@ -94,6 +94,7 @@ def test_nothing_is_restored_while_anything_runs(house: House) -> None:
     house.told("restore", str(place), "--force")
 
 
+@pytest.mark.long
 def test_a_backup_of_another_project_is_refused(house: House) -> None:
     """The published file tells whose it is, and is never replaced by another's."""
     place = backed_up(house)
@@ -159,6 +160,7 @@ def test_files_beside_config_yaml_come_back_where_they_are_missing(house: House)
     assert "SELECT 2 AS two" == (house.folder / "views" / "b.sql").read_text()
 
 
+@pytest.mark.long
 def test_what_waited_then_is_never_sent_again_unasked(house: House) -> None:
     """An update, a deletion and a new deal, queued when it was backed up and sent since: each waits for a person."""
     house.configure("on")
@@ -298,6 +300,7 @@ def test_only_names_in_the_archive_are_written(house: House, tmp_path: Path) -> 
     assert "leads out" in house.told("restore", str(place), "--force", code=2).err
 
 
+@pytest.mark.long
 def test_who_was_erased_since_is_erased_again(house: House) -> None:
     """A backup that was moved away still holds the person; its markers are those of the state it takes the place of."""
     deal, word = some_id(house, "tactile", 9), "nobody-else-has-this"

@@ -150,6 +150,7 @@ def test_26_what_a_new_deal_lacks(desk: Make, crm: str) -> None:
     assert ([], []) == (made.queue(), made.writes(crm))
 
 
+@pytest.mark.long
 def test_27_a_wait_of_one_connection(desk: Make) -> None:
     """27. Given a 429 with Retry-After, then its connection waits, no try is burned, and the others go on."""
     made = desk("overplane", "capsule")
@@ -178,6 +179,7 @@ def test_27_a_wait_of_one_connection(desk: Make) -> None:
     assert (4, []) == (len(made.writes("overplane")), made.queue())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("long", [False, True], ids=["asked each time", "held back by ourselves"])
 def test_27_waiting_uses_nothing_up(desk: Make, long: bool) -> None:
     """27. Given a CRM that says "later" in a dozen runs, then the edit is not given up: it waits, and is sent once."""
@@ -196,6 +198,7 @@ def test_27_waiting_uses_nothing_up(desk: Make, long: bool) -> None:
     assert "Ours" == made.held("overplane", row, "name")
 
 
+@pytest.mark.long
 def test_27_a_crm_that_is_down_for_a_while(desk: Make) -> None:
     """27. Given a CRM that cannot be reached in a few runs, then nothing is given up, and it is sent once it can."""
     made = desk("overplane")
@@ -269,6 +272,7 @@ def _many(desk: Make, count: int, canary: int) -> tuple[Desk, list[Any]]:
     return made, rows
 
 
+@pytest.mark.long
 def test_28_the_first_few_are_verified_before_the_rest(desk: Make) -> None:
     """28. Given a canary, then so many are written and read back before any other is written."""
     made, rows = _many(desk, 5, canary=2)
@@ -283,6 +287,7 @@ def test_28_the_first_few_are_verified_before_the_rest(desk: Make) -> None:
     assert ["Ours"] * 5 == [made.held("overplane", row, "name") for row in rows]
 
 
+@pytest.mark.long
 def test_28_one_mismatch_among_the_first_stops_the_run(desk: Make) -> None:
     """28. Given one of the first is not as it was sent, then the rest is not attempted, and says so."""
     made, _ = _many(desk, 6, canary=2)
@@ -306,6 +311,7 @@ def test_28_a_refusal_among_the_first_stops_the_run(desk: Make) -> None:
     assert (1, 4, 2) == (told.count("rejected"), told.count("ready"), len(made.writes("overplane")))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("crm", CRMS)
 def test_29_a_run_is_reverted(desk: Make, crm: str) -> None:
     """29. Given a field edited since, then revert restores the others, that one is a conflict, both runs are told."""
@@ -330,6 +336,7 @@ def test_29_a_run_is_reverted(desk: Make, crm: str) -> None:
     assert was != theirs
 
 
+@pytest.mark.long
 def test_29_an_undisturbed_run_is_reverted_whole(desk: Make) -> None:
     """29. Given nothing was edited since, then after revert and apply the deals are what they were."""
     made = desk("overplane")
@@ -353,6 +360,7 @@ def test_29_an_undisturbed_run_is_reverted_whole(desk: Make) -> None:
     assert all(seen.method == WRITING["overplane"] for seen in made.writes("overplane"))
 
 
+@pytest.mark.long
 def test_an_edit_that_was_refused_and_dropped_stops_nothing(desk: Make) -> None:
     """Whoever does what the message of a refusal advises finds the connection at work again."""
     made, row, _ = _ready(desk, "capsule")

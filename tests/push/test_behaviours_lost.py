@@ -73,6 +73,7 @@ def test_10_a_create_whose_answer_was_lost(desk: Make, crm: str) -> None:
     assert [(made.named(crm, "New")[0], "done")] == made.sql("SELECT source_id, state FROM pushes WHERE op = 'create'")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("crm", CRMS)
 def test_10_a_lost_create_that_a_sync_finds_first(desk: Make, crm: str) -> None:
     """10. Given a lost create, and a sync that brings the new deal before it is settled, then it is linked all the

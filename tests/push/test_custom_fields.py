@@ -28,6 +28,7 @@ def desk(tmp_path: Path) -> Iterator[tuple[Place, Any, list[str]]]:
         yield place, crm, [str(key) for key in ids]
 
 
+@pytest.mark.long
 def test_one_of_several_fields_of_a_label_is_written_and_read_back(desk: tuple[Place, Any, list[str]]) -> None:
     """Though such a deal shows it by the label alone: its base is known, and what was written is seen."""
     place, crm, (first, *_) = desk
@@ -47,6 +48,7 @@ def test_a_change_of_it_in_the_crm_is_not_written_over(desk: tuple[Place, Any, l
     assert "East" == crm.fields[int(first)][KEY]["text"]
 
 
+@pytest.mark.long
 def test_a_field_that_cannot_be_sent_stops_no_other_of_its_deal(desk: tuple[Place, Any, list[str]]) -> None:
     """The plan and the run say of that field alone what stands against it."""
     place, crm, (_, second, _) = desk

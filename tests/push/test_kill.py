@@ -109,7 +109,7 @@ def test_killed_while_sending(desk: Make, op: str, step: str) -> None:
     assert 1 == len(sent)
 
 
-@pytest.mark.parametrize("step", some(LANDING))
+@pytest.mark.parametrize("step", some(LANDING, every=6))
 def test_killed_while_landing(desk: Make, step: str) -> None:
     """Whoever commits next lands what was done, once; nothing is sent again."""
     made = _desk(desk)
@@ -121,6 +121,7 @@ def test_killed_while_landing(desk: Make, step: str) -> None:
     assert len(OPS) == len(made.writes(CRM))
 
 
+@pytest.mark.long
 def test_killed_again_and_again(desk: Make) -> None:
     """Each process dies at the next step, and what the ones before left open comes to the same end."""
     made = _desk(desk)
@@ -131,7 +132,7 @@ def test_killed_again_and_again(desk: Make) -> None:
     _as_it_should_be(made, *OPS)
 
 
-@pytest.mark.parametrize("step", some(SENDING, first=1))
+@pytest.mark.parametrize("step", some(SENDING, every=6, first=1))
 def test_killed_while_calling(desk: Make, step: str) -> None:
     """An action that may have happened is not sent again; whether it did is found out by looking."""
     made = _desk(desk)

@@ -61,6 +61,7 @@ def test_the_value_before_can_be_decided_for(desk: Make) -> None:
     assert "100.25" == made.held("overplane", row, "amount")
 
 
+@pytest.mark.long
 def test_each_field_is_decided_by_itself(desk: Make) -> None:
     """Ours of one field and theirs of another; the words are taken as spreadsheets write them."""
     made, row = _clashing(desk, name=("Ours", "Theirs"), amount=("120.25", "140.25"))
@@ -73,6 +74,7 @@ def test_each_field_is_decided_by_itself(desk: Make) -> None:
     assert ("Theirs", "120.25") == (made.held("overplane", row, "name"), made.held("overplane", row, "amount"))
 
 
+@pytest.mark.long
 def test_what_changed_since_the_decision_is_met_again(desk: Make) -> None:
     """A decision is about what was seen; a third value in the CRM is not written over."""
     made, row = _clashing(desk)
@@ -110,6 +112,7 @@ def test_what_is_over_is_not_decided(desk: Make) -> None:
     assert Resolved() == _resolve(made)
 
 
+@pytest.mark.long
 def test_a_value_that_cannot_be_written_is_refused(desk: Make) -> None:
     """Another value is judged as an edit is: a stage that is none, an empty text."""
     made, _ = _clashing(desk, "capsule", stage=("Bid", "Won"))
@@ -120,6 +123,7 @@ def test_a_value_that_cannot_be_written_is_refused(desk: Make) -> None:
     assert 0 == made.apply().exit_code
 
 
+@pytest.mark.long
 def test_a_deletion_is_decided_by_ours_or_theirs(desk: Make) -> None:
     """Ours deletes what was seen; theirs lets it stay; a value means nothing."""
     made = desk("overplane", limits={"max_deletes": 2})
@@ -160,6 +164,7 @@ def _twin(made: Desk) -> None:
         made.crm("overplane").touched()
 
 
+@pytest.mark.long
 def test_a_lost_create_that_did_not_happen_is_sent_again(desk: Make) -> None:
     """Ours: a person looked, and it is made by the next push, once."""
     made = _ambiguous(desk)

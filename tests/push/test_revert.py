@@ -54,6 +54,7 @@ def test_a_revert_is_a_run_like_any_other(desk: Make) -> None:
     assert ("Ours", "120.25") == (made.held("overplane", row, "name"), made.held("overplane", row, "amount"))
 
 
+@pytest.mark.long
 def test_what_was_empty_is_emptied(desk: Make) -> None:
     """A field that held nothing before our write holds nothing after it is taken back; custom fields one by one."""
     made = desk("capsule")
@@ -108,6 +109,7 @@ def test_unknown_runs_and_runs_that_wrote_nothing_are_refused(desk: Make) -> Non
     assert [] == made.queue()
 
 
+@pytest.mark.long
 def test_an_edit_that_waits_is_not_replaced(desk: Make) -> None:
     """Somebody's newer wish stays; the fields without one are taken back; the same opposite is queued once."""
     made, row, run_id = _pushed(desk)
@@ -120,6 +122,7 @@ def test_an_edit_that_waits_is_not_replaced(desk: Make) -> None:
     assert ["777.00", "Deal"] == [one["value"] for one in made.queue()]
 
 
+@pytest.mark.long
 def test_what_was_changed_since_is_said_and_is_a_conflict(desk: Make) -> None:
     """A change that is known already is told when the opposite is queued; when it is sent, it is a conflict."""
     made, row, run_id = _pushed(desk)
@@ -131,6 +134,7 @@ def test_what_was_changed_since_is_said_and_is_a_conflict(desk: Make) -> None:
     assert ["amount"] == [one.field for one in made.conflicts()]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("crm", ["capsule", "overplane", "tactile"])
 def test_a_record_that_was_made_is_deleted_where_that_can_be(desk: Make, crm: str) -> None:
     """One deletion for all that the run wrote to it, tags that took a request of their own among it."""
@@ -161,6 +165,7 @@ def test_a_record_that_was_made_is_deleted_where_that_can_be(desk: Make, crm: st
     assert ["a deleted deal cannot be brought back"] == [one.reason[:37] for one in gone.refused]
 
 
+@pytest.mark.long
 def test_a_deal_that_is_gone_cannot_be_taken_back(desk: Make) -> None:
     """As soon as it is known that the CRM has it no more."""
     made, row, run_id = _pushed(desk)
@@ -192,6 +197,7 @@ def test_a_write_whose_answer_was_lost_is_taken_back_once_it_is_known(desk: Make
     assert hidden is not None
 
 
+@pytest.mark.long
 def test_a_name_of_another_account_is_left_alone(desk: Make) -> None:
     """Pushes to an account that the name no longer means are not taken back in the new one; nor those of a retired
     connection.

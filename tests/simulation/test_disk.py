@@ -73,7 +73,7 @@ def heals(one: Shed) -> None:
 
 
 @pytest.mark.parametrize("number", some([1, 9], every=2))
-@pytest.mark.parametrize("place", some(PLACES))
+@pytest.mark.parametrize("place", some(PLACES, every=7))
 def test_every_write(loaded: Shed, tmp_path: Path, place: str, number: int) -> None:
     """Whichever write finds no room: kind disk, exit code 1, the snapshot one run's whole state, all made up for."""
     one = moved(loaded, tmp_path / "p")
@@ -99,7 +99,7 @@ def _nth(number: int, act: Callable[[], None]) -> tuple[Callable[[], None], list
     return come, met
 
 
-@pytest.mark.parametrize("room", some(ROOMS))
+@pytest.mark.parametrize("room", some(ROOMS, every=6, first=1))
 def test_no_file_may_grow(loaded: Shed, tmp_path: Path, room: int) -> None:
     """A real limit of the operating system, at several sizes: the control file, the work file and the copy meet it."""
     one = moved(loaded, tmp_path / "p")

@@ -32,7 +32,7 @@ def uninterrupted(loaded: Shed, tmp_path_factory: pytest.TempPathFactory) -> dic
     return counts(one.desk.picture())
 
 
-@pytest.mark.parametrize("step", some(STEPS, every=6))
+@pytest.mark.parametrize("step", some(STEPS, every=19))
 def test_killed_in_a_later_run(loaded: Shed, uninterrupted: dict[str, object], tmp_path: Path, step: str) -> None:
     """Wherever a run is killed, the snapshot stays readable and the next run ends as if nothing had happened."""
     one = moved(loaded, tmp_path / "p")
@@ -46,7 +46,7 @@ def test_killed_in_a_later_run(loaded: Shed, uninterrupted: dict[str, object], t
 
 
 @pytest.mark.parametrize(
-    ("step", "number"), some([*((step, 1) for step in FIRST), *((step, 5) for step in OFTEN)], every=6)
+    ("step", "number"), some([*((step, 1) for step in FIRST), *((step, 5) for step in OFTEN)], every=25)
 )
 def test_killed_in_a_first_load(tmp_path: Path, step: str, number: int) -> None:
     """A first load goes on behind the last page that was made durable; no such page is asked for again."""
@@ -72,6 +72,7 @@ def test_killed_in_a_first_load(tmp_path: Path, step: str, number: int) -> None:
         assert {1} == {len(versions) for versions in one.desk.picture().history.values()}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("story", some(range(-(-KILLS // KILLS_A_STORY))))
 def test_killed_at_random_moments(tmp_path: Path, story: int) -> None:
     """Backfill and sync killed again and again, with edits in between, end with exactly the CRM's rows."""

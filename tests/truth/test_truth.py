@@ -146,6 +146,7 @@ def test_nested_changes_are_versions_too(story: Story) -> None:
     assert version["recorded_at"] == version["valid_from"]
 
 
+@pytest.mark.long
 def test_many_pages_in_hard_times(tmp_path: Path) -> None:
     """250 deals in several pages, small pages, ties that shuffle and Tactile's later era change nothing of that."""
     with Sandbox(rows=250, seed=11) as sandbox:
