@@ -62,6 +62,13 @@ NAMED: dict[str, Story] = {
     "a first load in two runs was not complete because its rows that no list shows are not counted": Story(
         535179151, "tactile", 17, options={"limit_cap": 3, "era": "head"}, acts=[Act(options={"max_requests": 7})]
     ),
+    "the list of one pipeline was answered in the place of another one's, whose deals nobody missed": Story(
+        536995688,
+        "onautomate",
+        10,
+        options={"limit_cap": 7},
+        acts=[Act(faults=[{"kind": "cycle", "nth": 3, "count": 6}])],
+    ),
 }
 
 # Rules that chance puts to the test too seldom: each story fails when its rule is taken out.
