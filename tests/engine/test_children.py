@@ -140,7 +140,7 @@ def test_a_note_that_moves_no_stamp_is_found_in_turn(desk: Make, crm: str) -> No
     with Project(made.config, "test") as project, project.warehouse.commit("test") as db:
         db.run("UPDATE store.details SET read_at = read_at - INTERVAL 2 DAY")
         db.run("UPDATE connections SET last_success_at = last_success_at - INTERVAL 30 MINUTE")
-    assert "complete" == made.sync().status
+    assert "complete" == made.sync(publishing=True).status
     assert ["Called back"] == texts(made, first)
     assert [([],), (["notes"],)] == versions(made, first)
     ((field, old, new, origin),) = made.work("SELECT field, old, new, origin FROM field_changes")
