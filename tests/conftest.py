@@ -15,6 +15,7 @@ settings.register_profile("soak", settings.get_profile("usual"), max_examples=50
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "usual"))
 
 BY_TURNS = ("behaviours", "push", "engine", "truth")  # whose tests each load a project
+OF_A_CRM = ("crm", "way")  # arguments that name one
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -25,8 +26,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     cases: dict[str, list[tuple[str, pytest.Item]]] = defaultdict(list)
     for item in items:
         params: dict[str, Any] = getattr(getattr(item, "callspec", None), "params", {})
-        if "crm" in params and item.path.parent.name in BY_TURNS:
-            cases[item.nodeid.partition("[")[0]].append((str(params["crm"]), item))
+        named = [str(params[name]) for name in OF_A_CRM if name in params]
+        if named and item.path.parent.name in BY_TURNS:
+            cases[item.nodeid.partition("[")[0]].append((named[0], item))
     for name, found in cases.items():
         crms = sorted({crm for crm, _ in found})
         turn = crms[crc32(name.encode()) % len(crms)]

@@ -7,9 +7,10 @@ import pytest
 
 
 def some(values: Iterable[Any], every: int = 3, first: int = 0) -> list[Any]:
-    """All of them for `parametrize`, of which one in `every`, from the `first` on, belongs to each run of the tests."""
-    return [one if n % every == first else _long(one) for n, one in enumerate(values)]
+    """All of them for `parametrize` of one name, of which one in `every`, from the `first` on, is in each run."""
+    return [one if n % every == first else pytest.param(one, marks=pytest.mark.long) for n, one in enumerate(values)]
 
 
-def _long(value: Any) -> Any:
-    return pytest.param(*(value if isinstance(value, tuple) else (value,)), marks=pytest.mark.long)
+def some_rows(rows: Iterable[tuple[Any, ...]], every: int = 3, first: int = 0) -> list[Any]:
+    """The same for `parametrize` of several names."""
+    return [one if n % every == first else pytest.param(*one, marks=pytest.mark.long) for n, one in enumerate(rows)]

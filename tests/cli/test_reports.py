@@ -15,6 +15,7 @@ from onepipe.sandbox import Sandbox
 from onepipe.warehouse.files import part_of
 from tests.cli.conftest import ROWS
 from tests.cli.place import Place, Told, connection, write
+from tests.effort import some
 
 REPORTS = ("pipeline", "forecast", "velocity", "health")
 Desk = tuple[Place, Sandbox]
@@ -186,7 +187,7 @@ def test_nothing_touches_what_is_frozen(frozen: Desk) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [("board",), ("BOARD",), ("board_figures",), ("a b",), ("frozen",), ("x", "--as-of", "2999-01-01")]
+    "words", some([("board",), ("BOARD",), ("board_figures",), ("a b",), ("frozen",), ("x", "--as-of", "2999-01-01")])
 )
 def test_a_name_in_use_is_refused(frozen: Desk, words: tuple[str, ...]) -> None:
     """Exit 2; nothing is published, nothing is lost."""

@@ -72,6 +72,7 @@ def test_a_full_disk_is_survived(capsule: tuple[Place, Sandbox]) -> None:
         assert 0 == running.stop()
 
 
+@pytest.mark.long
 def test_a_published_file_that_is_not_ours_is_left_alone(capsule: tuple[Place, Sandbox]) -> None:
     """Somebody put another project's file there: no run is made until it is gone, and it is never replaced."""
     place, _ = capsule
@@ -97,6 +98,7 @@ def reasons(place: Place) -> set[str]:
         return {one.why for one in control.service.passed()}
 
 
+@pytest.mark.long
 def test_a_published_file_that_is_taken_away_is_made_again(capsule: tuple[Place, Sandbox]) -> None:
     """Nothing is lost with it."""
     place, _ = capsule

@@ -14,6 +14,7 @@ from onepipe.publish import looked_at, publish
 from onepipe.run import Options, sync
 from onepipe.warehouse.rewriting import rewrite
 from onepipe.warehouse.schema import SCHEMA_VERSION
+from tests.effort import some_rows
 from tests.engine.conftest import Shop
 
 
@@ -233,7 +234,7 @@ SECOND = (  # and version 2
 )
 
 
-@pytest.mark.parametrize(("version", "statements"), [(1, (*THIRD, *SECOND)), (2, THIRD), (3, FOURTH)])
+@pytest.mark.parametrize(("version", "statements"), some_rows([(1, (*THIRD, *SECOND)), (2, THIRD), (3, FOURTH)]))
 def test_a_work_file_of_an_older_version_is_brought_up_and_a_copy_kept(
     shop: Shop, version: int, statements: tuple[str, ...]
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import onepipe.erase as erasing
-from tests.effort import some
+from tests.effort import some, some_rows
 from tests.erase.conftest import EMAIL
 
 RUNNER = Path(__file__).parent / "runner.py"
@@ -23,7 +23,7 @@ STEPS = (
 )
 
 
-@pytest.mark.parametrize(("step", "when"), some(STEPS, every=7, first=4))
+@pytest.mark.parametrize(("step", "when"), some_rows(STEPS, every=7, first=4))
 @pytest.mark.parametrize("how", some(["again", "resume"], every=2))
 def test_killed_at_any_step_it_is_ended_by_the_next_command(house: Any, step: str, when: str, how: str) -> None:
     """Killed, then synced, then run again or resumed: nothing of the person is left, and figures are as they were."""

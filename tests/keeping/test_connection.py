@@ -11,6 +11,7 @@ from onepipe.control import Control
 from onepipe.errors import UsageError
 from onepipe.project import Project
 from onepipe.warehouse import bindings
+from tests.effort import some
 from tests.keeping.conftest import House, changed, some_id
 
 NAMED = (
@@ -139,7 +140,7 @@ def test_a_name_at_work_is_let_be(house: House) -> None:
     assert rows(house, "capsule")
 
 
-@pytest.mark.parametrize("number", [2, 7, 10, 13, 16])
+@pytest.mark.parametrize("number", some([2, 7, 10, 13, 16], every=5, first=2))
 def test_killed_anywhere_running_it_again_ends_it(house: House, number: int) -> None:
     """Also with a sync in between, which goes on where it was; no deal gets a new version."""
     house.told("sync")
@@ -199,7 +200,7 @@ def test_only_what_is_out_of_use_is_forgotten_and_not_unasked(house: House) -> N
     assert rows(house, "capsule")
 
 
-@pytest.mark.parametrize("number", [3, 6, 8, 10, 13])
+@pytest.mark.parametrize("number", some([3, 6, 8, 10, 13], every=5, first=2))
 def test_forgetting_that_was_killed_is_ended_by_the_same_command(house: House, number: int) -> None:
     """Whatever is left of it goes; the others are untouched."""
     house.configure(capsule="")

@@ -12,6 +12,7 @@ from onepipe.project import Project
 from onepipe.warehouse import books
 from onepipe.warehouse.compacting import find
 from onepipe.warehouse.rebuild import rebuild
+from tests.effort import some
 from tests.keeping.conftest import HISTORY, House, some_id
 
 NAMES = "connection, source_id, version, seq, payload_seq, is_deleted"
@@ -204,7 +205,7 @@ def test_whoever_is_in_the_way_is_named(house: House, monkeypatch: pytest.Monkey
     assert "The warehouse is being written by" in told.err
 
 
-@pytest.mark.parametrize("number", [2, 5, 8, 11, 14])
+@pytest.mark.parametrize("number", some([2, 5, 8, 11, 14], every=5, first=2))
 def test_killed_anywhere_it_loses_nothing(house: House, number: int) -> None:
     """The work file is the old one or the new one, whole; the next run goes on, and the next maintain ends it."""
     history, more = house.sql(HISTORY), superseded(house)

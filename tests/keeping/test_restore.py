@@ -260,6 +260,7 @@ def spoil(place: Path, name: str, sql: str) -> None:
         db.close()
 
 
+@pytest.mark.long
 def test_killed_anywhere_it_is_the_old_state_or_the_new(house: House, tmp_path: Path) -> None:
     """At every step: the next command finds one of both, whole, and a second restore ends what was begun."""
     place = backed_up(house)

@@ -11,7 +11,7 @@ from onepipe.errors import Gone, LeaseHeld, UsageError
 from onepipe.push.decided import Decision
 from onepipe.push.resolve import Resolved, from_csv, resolve
 from onepipe.push.standing import conflicts
-from tests.effort import some
+from tests.effort import some_rows
 from tests.push.conftest import Make
 from tests.push.desk import Desk
 
@@ -37,7 +37,7 @@ def _clashing(desk: Make, crm: str = "overplane", **fields: tuple[str, str]) -> 
 
 
 @pytest.mark.parametrize(
-    ("how", "held", "waits"), some([("160.25", "160.25", 1), ("ours", "120.25", 1), ("theirs", "140.25", 0)])
+    ("how", "held", "waits"), some_rows([("160.25", "160.25", 1), ("ours", "120.25", 1), ("theirs", "140.25", 0)])
 )
 @pytest.mark.parametrize("crm", ["overplane", "capsule"])
 def test_a_decision_is_carried_out_by_the_next_push(desk: Make, crm: str, how: str, held: str, waits: int) -> None:

@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from onepipe.sandbox import Sandbox
-from tests.effort import some
+from tests.effort import some, some_rows
 from tests.simulation.conftest import Shed, counts, moved, shed
 from tests.simulation.steps import STEPS
 
@@ -46,7 +46,7 @@ def test_killed_in_a_later_run(loaded: Shed, uninterrupted: dict[str, object], t
 
 
 @pytest.mark.parametrize(
-    ("step", "number"), some([*((step, 1) for step in FIRST), *((step, 5) for step in OFTEN)], every=25)
+    ("step", "number"), some_rows([*((step, 1) for step in FIRST), *((step, 5) for step in OFTEN)], every=25)
 )
 def test_killed_in_a_first_load(tmp_path: Path, step: str, number: int) -> None:
     """A first load goes on behind the last page that was made durable; no such page is asked for again."""
