@@ -197,7 +197,7 @@ class OnAutomate(Connector):
             total = None if filters else "meta.total"  # whether it heeds the filters is not written anywhere
             found = json_page(answer.content, "opportunities", stamp="updatedAt", total=total)
             homes = (json_facts(record.payload, "pipelineId")[0] for record in found.records)
-            if found.records and all(home not in (None, pipeline) for home in homes):
+            if found.records and all(home and str(home) != pipeline for home in homes):
                 raise Incomplete(f"OnAutomate's list of pipeline {pipeline} answers nothing but deals of others.")
             after, after_id = json_facts(answer.content, "meta.startAfter", "meta.startAfterId")
             found.cursor = {"startAfter": after, "startAfterId": after_id} if after and after_id else None

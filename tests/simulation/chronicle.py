@@ -73,8 +73,11 @@ class Chronicle:
         return max(least, self.shown.get(source_id, -1)) if through is not None else least
 
     def owed(self, source_id: str, through: float) -> bool:
-        """Whether a record was changed after an instant, so that the next run comes by it: it may have moved away."""
-        return any(state.level == "run" and state.since >= through for state in self.states[source_id])
+        """Whether a record was changed after an instant, so that the next run comes by it: it may have moved away.
+
+        Or the next sweep, where its stamp was set back.
+        """
+        return any(state.level in ("run", "set back") and state.since >= through for state in self.states[source_id])
 
     def was_there(self, source_id: str, since: float) -> bool:
         """Whether a record has been there without a break from an instant until now."""

@@ -1,6 +1,6 @@
 """What must hold after every run, whatever happened in it: every breach as a line of text."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -56,6 +56,8 @@ def _report(ran: Ran) -> Iterator[str]:
         yield f"{ran.report.status} with the error {error}"
     told = ran.report.resources.get("opportunity")
     new, fresh = told.counts.new if told else 0, len(ran.new.opportunities) - len(ran.old.opportunities)
+    if error is not None and error.kind == "disk" and new < fresh:
+        return  # committed, and then the file could not be closed: the report knows no better
     if new != fresh:
         yield f"{new} rows are reported as new, {fresh} were added"
 
@@ -120,10 +122,13 @@ def _states(world: World, chronicle: Chronicle, ran: Ran) -> Iterator[str]:
         known = before is not None and before["is_deleted"]
         if row["is_deleted"] and not known and chronicle.was_there(source_id, ran.began):
             yield f"{source_id}: marked as deleted ({row['deleted_evidence']}), and was there all the time"
+        apart = set(APART[name])
+        if row["status"] is None and not ran.new.stages.get(name):
+            apart.add("status")  # Capsule's stages tell it, whose list could not be read yet
         # Deleted, restored, and archived before any list showed it again: nobody could know.
         unseen = row["is_deleted"] and known and any(_archived(state) for state in states[max(0, least) :])
-        if not unseen and not any(_is(row, state, name) for state in states[max(0, least) :]):
-            wrong = min((differs(row, state, name) for state in states[max(0, least) :]), key=len)
+        if not unseen and all(differs(row, state, apart) for state in states[max(0, least) :]):
+            wrong = min((differs(row, state, apart) for state in states[max(0, least) :]), key=len)
             yield f"{source_id}: is no state since {least} of {len(states)} (through {through}, swept {swept}): {wrong}"
         chronicle.shown[source_id] = max(least, chronicle.shown.get(source_id, -1))
 
@@ -132,15 +137,11 @@ def _archived(state: State) -> bool:
     return bool(state.row and state.row["is_archived"])
 
 
-def _is(row: Row, state: State, name: str) -> bool:
-    return not differs(row, state, name)
-
-
-def differs(row: Row, state: State, name: str) -> list[str]:
-    """In which columns a published row is not a state of its record."""
+def differs(row: Row, state: State, apart: Collection[str]) -> list[str]:
+    """In which columns a published row is not a state of its record; `apart` are columns that are not looked at."""
     if state.row is None or row["is_deleted"]:
         return [] if (state.row is None and row["is_deleted"]) else [f"is_deleted is {row['is_deleted']}"]
-    told = {**state.row, **{column: row[column] for column in APART[name]}}
+    told = {**state.row, **{column: row[column] for column in apart}}
     return unlike(row, told)
 
 

@@ -61,7 +61,6 @@ def migrate(db: Database) -> None:
         _bring_up(db)
         staged.fill(db)
         create_records(db)
-        db.run("DELETE FROM store.laid_out")
         db.run("UPDATE store.meta SET schema_version = ?", [SCHEMA_VERSION])
 
 
@@ -88,7 +87,7 @@ def typed(db: Database) -> tuple[Column, ...]:
 
 
 def create_records(db: Database) -> None:
-    """The views every other one stands on: records, what belongs to them, and raw."""
+    """The views every other one stands on: records, what belongs to them, and raw. Their comments go with `dress`."""
     own = typed(db)
     names = ", ".join(quoted(column.name) for column in (*OPPORTUNITY, *own))
     history = ", ".join(quoted(column.name) for column in (*OPPORTUNITY, *VERSION, *own))
@@ -102,6 +101,7 @@ def create_records(db: Database) -> None:
     db.run(f"CREATE OR REPLACE VIEW raw.records AS SELECT {raw} FROM store.raw")
     for view in children.views():
         db.run(f"CREATE OR REPLACE VIEW {view.name} AS {view.query}")
+    db.run("DELETE FROM store.laid_out")
 
 
 def dress(db: Database) -> None:
@@ -113,7 +113,6 @@ def dress(db: Database) -> None:
     create_records(db)
     _comment_records(db, own)
     _create_views(db, own)
-    db.run("DELETE FROM store.laid_out")
     db.run("INSERT INTO store.laid_out VALUES (?)", [mark])
 
 
