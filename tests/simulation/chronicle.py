@@ -60,7 +60,8 @@ class Chronicle:
         """The oldest state that a warehouse may hold which claims to know all changes and all rows before an instant.
 
         -1: it may know nothing of the record at all. A stamp that was set back hides earlier edits from a filter, too;
-        and so does a removal that only a sweep tells of, unless a run came between: then the edit was shown, and stays.
+        and so does a removal that only a sweep tells of, or an archiving, unless a run came between: then the edit was
+        shown, and stays.
         """
         least = whole = -1
         for number, state in enumerate(self.states[source_id]):
@@ -68,7 +69,8 @@ class Chronicle:
                 whole = number
             if state.level == "run" and through is not None and state.since < through:
                 least = number
-            hidden = state.level == "set back" or (state.level == "sweep" and state.row is None)
+            gone = state.row is None or state.row["is_archived"]
+            hidden = state.level == "set back" or (state.level == "sweep" and gone)
             least = whole if hidden else max(least, whole)
         return max(least, self.shown.get(source_id, -1)) if through is not None else least
 
