@@ -185,6 +185,7 @@ def test_any_commit_lands_the_journal_and_none_lands_it_twice(desk: Desk) -> Non
     assert (RUN, "push") == (known["versions"][-1]["run"]["run_id"], known["versions"][-1]["run"]["command"])
 
 
+@pytest.mark.long
 def test_a_transaction_that_fails_leaves_the_journal_for_the_next(desk: Desk) -> None:
     """The id up to where it is landed is stored in the same transaction as what it landed."""
     desk.push("capsule", "43", {"name": "Ours"}, lambda: desk.sandbox["capsule"].update(43, name="Ours"))
@@ -198,6 +199,7 @@ def test_a_transaction_that_fails_leaves_the_journal_for_the_next(desk: Desk) ->
     assert [(2, "push", "Ours")] == versions(desk, "43")[1:]
 
 
+@pytest.mark.long
 def test_a_process_killed_while_it_lands_leaves_all_of_it_to_the_next(desk: Desk) -> None:
     """SIGKILL between what was landed and the commit: nothing is lost, and nothing comes twice."""
     desk.push("capsule", "43", {"name": "Ours"}, lambda: desk.sandbox["capsule"].update(43, name="Ours"))
@@ -215,6 +217,7 @@ def test_a_process_killed_while_it_lands_leaves_all_of_it_to_the_next(desk: Desk
     )
 
 
+@pytest.mark.long
 def test_what_others_changed_before_our_write_is_a_version_of_theirs(desk: Desk) -> None:
     """A value laid over stays in history and in field_changes, as the CRM's."""
     desk.sandbox["capsule"].update(43, name="Theirs")
@@ -227,6 +230,7 @@ def test_what_others_changed_before_our_write_is_a_version_of_theirs(desk: Desk)
     )
 
 
+@pytest.mark.long
 def test_a_read_before_a_write_never_hides_what_a_sync_saw_after_it(desk: Desk) -> None:
     """A push killed in between tells of its read only when it is recovered: what came since then stands."""
     with Project(desk.config, "push") as project:
@@ -241,6 +245,7 @@ def test_a_read_before_a_write_never_hides_what_a_sync_saw_after_it(desk: Desk) 
     assert [(2, "source", "Later")] == versions(desk, "43")[1:]
 
 
+@pytest.mark.long
 def test_a_page_read_before_our_write_is_not_laid_over_it(desk: Desk) -> None:
     """A killed sync leaves pages that are older than what a push read back: of its deal they say nothing."""
     desk.sandbox["administrate"].update(1, name="Earlier")
@@ -266,6 +271,7 @@ def leave_page(desk: Desk, name: str, *records: Stored) -> None:
         spool.flush()
 
 
+@pytest.mark.long
 def test_many_records_in_one_commit(desk: Desk) -> None:
     """Each record has its versions in their order, also where one was pushed twice."""
     for number, name in ((43, "a"), (44, "b"), (43, "c"), (45, "d")):
@@ -286,6 +292,7 @@ def tag(desk: Desk, *names: str, **changes: Any) -> None:
     desk.sandbox["capsule"].update(43, silently=not changes, tags=list(names), **changes)
 
 
+@pytest.mark.long
 def test_details_of_a_read_back_come_with_its_version(desk: Desk) -> None:
     """A deal and its tags, written together, are one version; a sync then finds nothing new."""
     desk.push(
@@ -300,6 +307,7 @@ def test_details_of_a_read_back_come_with_its_version(desk: Desk) -> None:
     assert before == counts(desk)
 
 
+@pytest.mark.long
 def test_details_alone_make_a_version_too(desk: Desk) -> None:
     """Tags that changed while the deal stayed as it was: one version of ours, also after it is read again."""
     desk.push("capsule", "43", {"tags": '["vip"]'}, lambda: tag(desk, "vip"), details=("tag",))
@@ -312,6 +320,7 @@ def test_details_alone_make_a_version_too(desk: Desk) -> None:
     assert before == counts(desk)
 
 
+@pytest.mark.long
 def test_a_rebuild_reads_pushed_versions_as_they_were(desk: Desk) -> None:
     """From raw alone, another mapping makes the same versions with the same origins and details."""
     desk.push("capsule", "43", {"name": "Ours"}, lambda: tag(desk, "vip", name="Ours"), details=("tag",))
@@ -330,6 +339,7 @@ def test_a_rebuild_reads_pushed_versions_as_they_were(desk: Desk) -> None:
 # --- new and deleted records
 
 
+@pytest.mark.long
 def test_a_created_record_is_known_as_ours_from_its_first_version(desk: Desk) -> None:
     """What was asked for is new; what the CRM added is not listed; the next sync finds nothing new."""
     made = str(desk.sandbox["capsule"].insert(name="New deal", value="120.50", currency="GBP"))
@@ -345,6 +355,7 @@ def test_a_created_record_is_known_as_ours_from_its_first_version(desk: Desk) ->
     assert before[0][1] == counts(desk)[0][1]
 
 
+@pytest.mark.long
 def test_our_own_delete_is_a_deletion_with_evidence(desk: Desk) -> None:
     """The CRM said that it is gone when we read back; it stays so at the next sync, and says who wanted it."""
     gone_at = instant_text(datetime.now(UTC))
@@ -361,6 +372,7 @@ def test_our_own_delete_is_a_deletion_with_evidence(desk: Desk) -> None:
 # --- what is told of pushes
 
 
+@pytest.mark.long
 def test_side_effects_are_told_apart(desk: Desk) -> None:
     """A field that the CRM changed by itself with our write names the push instead of its reason."""
     desk.push(
@@ -371,6 +383,7 @@ def test_side_effects_are_told_apart(desk: Desk) -> None:
     assert [("ann", RUN)] == desk.work("SELECT DISTINCT actor, run_id FROM field_changes WHERE source_id = '43'")
 
 
+@pytest.mark.long
 def test_a_value_is_told_as_people_write_it(desk: Desk) -> None:
     """Money has two decimals, a day and a number no more than needed, a custom field a line of its own."""
     crm = desk.sandbox["administrate"]
@@ -388,6 +401,7 @@ def test_a_value_is_told_as_people_write_it(desk: Desk) -> None:
     assert not [one for one in values if one[0] == "custom.Note"]
 
 
+@pytest.mark.long
 def test_the_newest_line_of_a_push_is_its_row(desk: Desk) -> None:
     """One row for each push, however often it was tried; a new control file's push of the same number is another."""
     with Project(desk.config, "push") as project:
@@ -408,6 +422,7 @@ def test_the_newest_line_of_a_push_is_its_row(desk: Desk) -> None:
     assert [(2, "push", "x")] == versions(desk, "44")[1:]
 
 
+@pytest.mark.long
 def test_a_connection_that_is_gone_from_the_config_keeps_its_pushes(desk: Desk) -> None:
     """Its rows can no longer be read; what was done is told all the same."""
     desk.push("capsule", "43", {"name": "Ours"}, lambda: desk.sandbox["capsule"].update(43, name="Ours"))
@@ -417,6 +432,7 @@ def test_a_connection_that_is_gone_from_the_config_keeps_its_pushes(desk: Desk) 
     assert 1 == len(versions(desk, "43"))
 
 
+@pytest.mark.long
 def test_conflicts_are_mirrored(desk: Desk) -> None:
     """Opened, decided and closed: the table says what the control file says, one row each."""
     clash = Clash(connection="capsule", source_id="43", draft=None, kind="field", field="name", slot="name", ours="b")

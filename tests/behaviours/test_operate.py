@@ -76,6 +76,7 @@ def test_38_readers_and_loads_do_not_meet(desk: Make) -> None:
     assert before[0][2] != after[0][2]
 
 
+@pytest.mark.long
 def test_38_no_query_fails_while_snapshots_are_replaced(desk: Make) -> None:
     """38. Given queries all the while loads go on, then each answers, with rows and figures that agree."""
     made = desk("administrate", rows=6)
@@ -117,6 +118,7 @@ def test_39_a_bad_token_costs_its_own_connection_alone(tmp_path: Path) -> None:
         assert [(5,)] == shop.sql("SELECT count(DISTINCT connection) FROM deals")
 
 
+@pytest.mark.long
 def test_40_no_file_and_no_message_holds_a_secret(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """40. Given CRMs that send the credential back in data and in errors, then nothing we write or say holds it."""
     with Sandbox(rows=1) as sandbox:

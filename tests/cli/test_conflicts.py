@@ -75,6 +75,7 @@ def test_without_conflicts_there_is_nothing_to_list(desk: Desk) -> None:
     assert (0, "No conflict waits for a decision.\n") == (told.code, told.out)
 
 
+@pytest.mark.long
 def test_each_is_decided_by_a_word(torn: tuple[Place, Sandbox, list[str]]) -> None:
     """Ours is sent, theirs is kept; nothing is sent before the next push, and then nothing is left to decide."""
     place, crms, ids = torn

@@ -106,6 +106,7 @@ def test_plan_shows_what_would_change_and_changes_nothing(edited: Place) -> None
     assert {"plans": []} == edited.run("mapping", "plan", "--json").json
 
 
+@pytest.mark.long
 def test_apply_refuses_what_would_empty_a_column(edited: Place) -> None:
     """With the figures and exit code 2; --force does it."""
     file = edited.folder / "mappings" / "administrate.yaml"

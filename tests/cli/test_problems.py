@@ -109,6 +109,7 @@ def test_replay_mends_what_an_older_onepipe_could_not_read(odd: Place) -> None:
     assert "none of them can be read; nothing was changed" in odd.run("problems", "--replay").out
 
 
+@pytest.mark.long
 def test_an_edited_mapping_is_pointed_to(odd: Place) -> None:
     """Replaying uses the mapping that is applied; what an edit would mend, its plan shows, and its apply mends."""
     (odd.folder / "mappings").mkdir()

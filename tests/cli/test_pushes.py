@@ -299,6 +299,7 @@ def on_terminal(place: Place, answer: str) -> Told:
     return Told(process.returncode, out, err)
 
 
+@pytest.mark.long
 def test_what_was_sent_is_told_and_published(desk: Desk) -> None:
     """One item a record, with every value; the warehouse shows it before the command ends."""
     place, _ = desk
@@ -319,6 +320,7 @@ def test_what_was_sent_is_told_and_published(desk: Desk) -> None:
     assert (0, "No edit waits: nothing was sent.\n") == (again.code, again.out)
 
 
+@pytest.mark.long
 def test_a_kept_plan_is_applied_exactly(desk: Desk) -> None:
     """What was queued since is left; what changed since in the CRM is stale, with both values; the rest goes."""
     place, crms = desk
@@ -387,6 +389,7 @@ def test_a_connection_held_by_another_process_is_left_alone(desk: Desk) -> None:
 # --- how it stands, and back again
 
 
+@pytest.mark.long
 def test_status_and_show_tell_what_happened(desk: Desk) -> None:
     """What waits by connection, what the last run came to, and one push from its wish to the warehouse."""
     place, _ = desk

@@ -305,6 +305,7 @@ def test_what_differs_is_told_deal_by_deal(frozen: Desk, tmp_path: Path) -> None
     assert place.run("report", "diff", "board", "--csv").out.startswith("connection,source_id,name,")
 
 
+@pytest.mark.long
 def test_a_mapping_and_a_decision_are_told_apart(frozen: Desk) -> None:
     """What stages.csv decides since is no other mapping."""
     place, _ = frozen

@@ -136,6 +136,7 @@ def test_what_comes_later_is_read_by_the_decision_too(tmp_path: Path) -> None:
         assert (before, requests) == (asked(place, HISTORY), len(crms["capsule"].log))
 
 
+@pytest.mark.long
 def test_groups_weights_and_people_are_in_the_deals(acme: tuple[Place, Sandbox]) -> None:
     """By the labels and the owner's id; no version is read again for them."""
     place, _ = acme
@@ -303,6 +304,7 @@ def test_people_lists_every_owner(acme: tuple[Place, Sandbox]) -> None:
     assert 2 == place.run("people", "acmee").code
 
 
+@pytest.mark.long
 def test_whoever_is_refused_has_changed_nothing(tmp_path: Path) -> None:
     """Deals of all connections concerned are read again, or none: also where another process is at work on the last."""
     with Sandbox(rows=12, seed=7, crms=("capsule", "tactile")) as crms:
@@ -329,6 +331,7 @@ def test_one_form_at_a_time(acme: tuple[Place, Sandbox]) -> None:
     assert 2 == place.run("stages").code
 
 
+@pytest.mark.long
 def test_writing_back_reads_what_the_crm_says(tmp_path: Path) -> None:
     """A status that people decided is no value of the CRM: an edit of another field rests on what it sent."""
     with Sandbox(rows=12, seed=7, crms=("capsule",)) as crms:

@@ -56,6 +56,7 @@ def test_status_can_be_asked_of_some(synced: Place) -> None:
     assert ["capsule"] == [one["connection"] for one in told.json["connections"]]
 
 
+@pytest.mark.long
 def test_status_tells_why_a_connection_fails(tmp_path: Path, crms: Sandbox) -> None:
     """Since when, the kind, and the sentence of the last run."""
     write(tmp_path, connection(crms, "capsule"))
@@ -78,6 +79,7 @@ def test_status_says_whether_a_daemon_is_at_work(synced: Place) -> None:
     assert None is synced.run("status", "--json").json["daemon"]
 
 
+@pytest.mark.long
 def test_status_misses_a_daemon_that_was_there(tmp_path: Path, crms: Sandbox) -> None:
     """Whoever relies on one learns that it is gone before everything is stale."""
     write(tmp_path, connection(crms, "capsule"))
@@ -86,6 +88,7 @@ def test_status_misses_a_daemon_that_was_there(tmp_path: Path, crms: Sandbox) ->
     assert "No daemon is at work, though one was" in Place(tmp_path).run("status").out
 
 
+@pytest.mark.long
 def test_status_knows_disabled_and_retired(tmp_path: Path, crms: Sandbox) -> None:
     """Their rows stay, and nobody takes them for fresh."""
     write(tmp_path, connection(crms, "capsule"), connection(crms, "administrate"))
@@ -308,6 +311,7 @@ def test_a_snapshot_of_an_older_onepipe_can_still_be_read(synced: Place, tmp_pat
     assert [] == place.run("explain", "capsule", key, "--json").json["late"]
 
 
+@pytest.mark.long
 def test_runs_are_listed_newest_first(place: Place) -> None:
     """With limit and choice of connections; times and counts as in sync_runs."""
     for words in (["capsule"], []):

@@ -75,6 +75,7 @@ def test_approved_rows_are_marked_and_counted(stopped: Place, as_json: bool) -> 
     assert "Nothing waits" in stopped.run("sweep", "show").out
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("as_json", some([False, True], every=2))
 def test_discarded_rows_stay_alive(stopped: Place, as_json: bool) -> None:
     """Exit 0, published; a sync and a sweep afterwards are complete and leave them alone."""
@@ -119,6 +120,7 @@ def test_nobody_decides_while_another_process_is_at_work(stopped: Place, words: 
         waited.communicate()
 
 
+@pytest.mark.long
 def test_a_name_is_moved_to_another_account(stopped: Place) -> None:
     """It says what it will do and did; the rows stay under the retired name; 2 where there is nothing to move."""
     told = stopped.run("rebind", "capsule", "--new-account", "--json")
@@ -131,6 +133,7 @@ def test_a_name_is_moved_to_another_account(stopped: Place) -> None:
     assert 0 == stopped.run("sync", "capsule").code
 
 
+@pytest.mark.long
 def test_a_name_is_moved_to_another_address(stopped: Place, crms: Sandbox) -> None:
     """The refusal of a sync names the command; afterwards the rows are where they were."""
     with Sandbox(rows=ROWS, seed=7, crms=("capsule",)) as other:

@@ -129,6 +129,7 @@ def test_a_new_way_is_told_from_the_reload_on(tmp_path: Path, crms: Sandbox, box
         assert 0 == running.stop()
 
 
+@pytest.mark.long
 def test_a_way_that_hangs_holds_nobody_up(tmp_path: Path, crms: Sandbox) -> None:
     """Runs go on while a command hangs, and the daemon ends in time all the same."""
     place = project(tmp_path, crms, {"failed": {"command": ["sh", "-c", "echo $$ > begun; sleep 60"]}})
@@ -143,6 +144,7 @@ def test_a_way_that_hangs_holds_nobody_up(tmp_path: Path, crms: Sandbox) -> None
     assert not Path(f"/proc/{(tmp_path / 'begun').read_text().strip()}").exists()
 
 
+@pytest.mark.long
 def test_due_runs_that_are_not_made_are_told_with_their_reason(tmp_path: Path, crms: Sandbox) -> None:
     """A run that takes longer than its interval: what was due meanwhile is in /status.json and in the figures."""
     place = project(tmp_path, crms, {})

@@ -36,6 +36,7 @@ def test_it_runs_publishes_and_ends_cleanly(capsule: tuple[Place, Sandbox]) -> N
     assert {"daemon"} == {one["command"] for one in place.run("runs", "--json").json["runs"]}
 
 
+@pytest.mark.long
 def test_a_second_daemon_names_the_first_and_the_first_publishes_before_it_ends(capsule: tuple[Place, Sandbox]) -> None:
     """75 for the second, so that no supervisor takes it for a fault; all that the first committed can be seen."""
     place, _ = capsule
@@ -48,6 +49,7 @@ def test_a_second_daemon_names_the_first_and_the_first_publishes_before_it_ends(
     assert [{"n": 5}] == place.run("sql", "SELECT count(*) AS n FROM opportunities", "--json").json
 
 
+@pytest.mark.long
 def test_a_run_under_way_comes_to_its_end(capsule: tuple[Place, Sandbox]) -> None:
     """SIGTERM starts nothing new and waits for what runs."""
     place, crms = capsule
@@ -59,6 +61,7 @@ def test_a_run_under_way_comes_to_its_end(capsule: tuple[Place, Sandbox]) -> Non
         assert "complete" == next(one["status"] for one in running.lines() if "status" in one)
 
 
+@pytest.mark.long
 def test_a_run_that_takes_too_long_is_cut_short(capsule: tuple[Place, Sandbox]) -> None:
     """After the deadline the daemon ends with 0 all the same, and the next run goes on."""
     place, crms = capsule
@@ -85,6 +88,7 @@ def test_the_second_signal_ends_it_at_once(capsule: tuple[Place, Sandbox]) -> No
         assert 130 == running.process.wait(60)
 
 
+@pytest.mark.long
 def test_a_failing_connection_does_not_stop_the_daemon(capsule: tuple[Place, Sandbox]) -> None:
     """It is logged with its kind, tried again by itself, and recovers."""
     place, crms = capsule
@@ -118,6 +122,7 @@ def test_a_refused_credential_is_not_tried_again_and_again(capsule: tuple[Place,
     assert "paused" in place.run("status", "capsule").out
 
 
+@pytest.mark.long
 def test_a_connection_that_is_held_back_runs_when_it_is_time(capsule: tuple[Place, Sandbox]) -> None:
     """What any process was told to wait for, the daemon waits for, and then it does not wait for the next round."""
     place, crms = capsule

@@ -60,6 +60,7 @@ def test_a_new_connection_runs_and_the_others_are_left_alone(desk: Desk) -> None
         assert 0 == running.stop()
 
 
+@pytest.mark.long
 def test_a_credential_in_the_env_file_is_taken_over(desk: Desk) -> None:
     """The token is refused, and the daemon leaves the account alone; the right one, and SIGHUP, set it going."""
     token = desk.crms.credentials["capsule"]["token"]
@@ -75,6 +76,7 @@ def test_a_credential_in_the_env_file_is_taken_over(desk: Desk) -> None:
         assert not {token, "anotherword"} & set(running.log.read_text().replace('"', " ").split())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("wrong", some(["key", "twice", "gone", "yaml", "mapping", "stages", "state"]))
 def test_a_config_that_is_wrong_is_refused_with_all_its_faults(desk: Desk, wrong: str) -> None:
     """The old one stays in force; the log and the status say why, and a right one is taken afterwards."""
@@ -123,6 +125,7 @@ def mend(text: str, config: Path, folder: Path) -> None:
     (folder / "mappings" / "capsule.yaml").unlink(missing_ok=True)
 
 
+@pytest.mark.long
 def test_the_status_says_what_was_refused(desk: Desk) -> None:
     """Whoever looks at the port sees that the newest config.yaml is not in force, and why."""
     text = desk.place.config.read_text()

@@ -248,6 +248,7 @@ def test_small_changes_add_up_to_enough_rows(account: Account) -> None:
     assert ["field amount"] == account.silent
 
 
+@pytest.mark.long
 def test_a_large_run_is_looked_at_by_itself(account: Account) -> None:
     """What came before it, and was not looked at yet, does not hide what it lacks."""
     account.sync(look=False)

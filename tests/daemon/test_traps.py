@@ -419,6 +419,7 @@ def test_a_page_of_uvicorn_takes_the_signal_away() -> None:
         assert (0, "run ended\n") == (process.returncode, out)
 
 
+@pytest.mark.long
 def test_our_page_leaves_the_signal_to_us(capsule: tuple[Place, Sandbox]) -> None:
     """With a port for health and metrics the run under way comes to its end, and the daemon ends with 0."""
     place, crms = capsule

@@ -141,6 +141,7 @@ def test_rows_in_the_second_of_a_boundary_are_in_a_slice(tmp_path: Path, fine: N
         assert not any("once more" in text for text in shop.notes.said)
 
 
+@pytest.mark.long
 def test_the_hour_that_london_repeats_is_loaded_whole(tmp_path: Path, fine: None) -> None:
     """Bounds inside of the repeated hour of October lose no row, whichever of its two passes a row is from."""
     with Sandbox(rows=1, seed=11, crms=["tactile"], now=datetime(2026, 11, 1, tzinfo=UTC)) as sandbox:
@@ -163,6 +164,7 @@ def test_the_hour_that_london_repeats_is_loaded_whole(tmp_path: Path, fine: None
             assert [] == shop.work("SELECT fact FROM store.distrust WHERE fact IN ('filter', 'range')")
 
 
+@pytest.mark.long
 def test_the_cursor_stands_where_the_backfill_began(shop: Shop, fine: None) -> None:
     """Rows edited while it ran, also in slices read before, are found by the next sync."""
     crm = shop.sandbox["administrate"]
@@ -200,6 +202,7 @@ def undated(shop: Shop, crm: str, count: int) -> None:
     served.touched()
 
 
+@pytest.mark.long
 def test_rows_without_a_stamp_are_found_by_the_count(shop: Shop, fine: None) -> None:
     """They belong to no slice: the unfiltered count tells of them, everything is read once, and that is complete."""
     undated(shop, "administrate", 3)
@@ -231,6 +234,7 @@ def test_rows_without_a_stamp_are_found_among_rows_that_no_list_counts(tmp_path:
         assert {str(key) for key in undated} <= {row[0] for row in shop.sql("SELECT source_id FROM opportunities")}
 
 
+@pytest.mark.long
 def test_rows_that_come_while_it_ends_are_read_and_cost_no_whole_read(shop: Shop, fine: None) -> None:
     """A row made after the last slice was read is counted, and known: what came since the beginning is read once."""
     crm, made = shop.sandbox["administrate"], []
@@ -246,6 +250,7 @@ def test_rows_that_come_while_it_ends_are_read_and_cost_no_whole_read(shop: Shop
     assert (None, None) not in administrate(shop)
 
 
+@pytest.mark.long
 def test_reference_lists_are_read_once(shop: Shop, fine: None) -> None:
     """Not once for each slice."""
     shop.sync(command="backfill")
@@ -253,6 +258,7 @@ def test_reference_lists_are_read_once(shop: Shop, fine: None) -> None:
     assert 1 == len(steps)
 
 
+@pytest.mark.long
 def test_a_count_that_stays_off_is_partial(shop: Shop, fine: None) -> None:
     """What the CRM counts and never lists is named, also after everything was read."""
     headers = {"X-Pagination-Total": "63"}
@@ -309,6 +315,7 @@ def test_a_paused_backfill_goes_on_in_its_slice(tmp_path: Path, monkeypatch: pyt
         assert [(900, 900)] == shop.sql("SELECT count(*), count(DISTINCT source_id) FROM opportunities")
 
 
+@pytest.mark.long
 def test_a_first_sync_goes_on_with_an_unfinished_backfill(shop: Shop, fine: None) -> None:
     """Nothing was loaded before it, so a sync would have to load it: it finishes the slices, and says so."""
     assert "partial" == shop.sync(command="backfill", max_requests=18).status
@@ -319,6 +326,7 @@ def test_a_first_sync_goes_on_with_an_unfinished_backfill(shop: Shop, fine: None
     assert [(60,)] == shop.sql("SELECT count(*) FROM opportunities")
 
 
+@pytest.mark.long
 def test_a_later_sync_does_not_wait_for_an_unfinished_backfill(shop: Shop, fine: None) -> None:
     """Where everything was loaded before, changes come first: the backfill stays for the command that began it."""
     shop.sync()
@@ -333,6 +341,7 @@ def test_a_later_sync_does_not_wait_for_an_unfinished_backfill(shop: Shop, fine:
     assert [(0,)] == shop.sql("SELECT open_slices FROM coverage WHERE resource = 'opportunity'")
 
 
+@pytest.mark.long
 def test_another_backfill_does_not_drop_an_unfinished_one(shop: Shop, fine: None) -> None:
     """Other bounds are refused before anything is asked, until --restart gives the first one up."""
     shop.sync(command="backfill", max_requests=18)
@@ -386,6 +395,7 @@ def pages(sandbox: Sandbox) -> list[tuple[str | None, ...]]:
     return [tuple(map(seen.query.get, names)) for seen in asked if seen.query["_limit"] == "100"]
 
 
+@pytest.mark.long
 def test_a_killed_backfill_repeats_at_most_the_last_second(tmp_path: Path) -> None:
     """kill -9 in a slice: done slices are not read again, and of the open one only the pages of a second."""
     with Sandbox(rows=3000, seed=5, crms=["administrate"]) as sandbox:

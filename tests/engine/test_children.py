@@ -127,6 +127,7 @@ def test_asked_and_none_is_not_the_same_as_not_asked(desk: Make) -> None:
     assert [([],)] * 4 == made.work("SELECT changed_fields FROM opportunity_history")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("crm", ["tactile", "capsule"])
 def test_a_note_that_moves_no_stamp_is_found_in_turn(desk: Make, crm: str) -> None:
     """It is read again after the sweep interval and makes one version, of which the change is told as JSON."""
@@ -181,6 +182,7 @@ def without(made: Shop, crm: str, *names: str) -> Path:
     return path
 
 
+@pytest.mark.long
 def test_a_mapping_that_reads_new_details_asks_for_them(desk: Make) -> None:
     """Given a mapping that reads what the one before did not, then apply fills what it can, and the next run the rest:
     every live deal is asked about once, and no version is made."""
@@ -259,6 +261,7 @@ def test_explain_tells_what_belongs_to_a_deal(shop: Shop) -> None:
     assert found["now"]["line_items"] == json.loads(changed["new"]) != json.loads(changed["old"])
 
 
+@pytest.mark.long
 def test_drift_knows_what_children_read(desk: Make) -> None:
     """A field of an element, or of the list itself, is read by the columns of the table it goes to."""
     told: dict[str, tuple[str, tuple[str, ...], list[str]]] = {

@@ -80,6 +80,7 @@ def test_what_killed_plans_left_is_taken_away(old: Shop) -> None:
     assert not left.exists()
 
 
+@pytest.mark.long
 def test_a_plan_tells_the_last_four_month_ends(old: Shop) -> None:
     """As they stand now and as they would, deal by deal counted here by hand."""
     edited(
@@ -113,6 +114,7 @@ def test_a_plan_without_an_edit_is_empty(old: Shop) -> None:
         assert [] == remap.plan(project)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("fields", "refused"),
     [
@@ -144,6 +146,7 @@ def test_what_would_lose_values_is_refused_without_force(old: Shop, fields: str,
         assert ((), []) == (one.refused, remap.waiting(project))
 
 
+@pytest.mark.long
 def test_what_a_plan_tells_is_what_apply_does(old: Shop) -> None:
     """The counted rows are those that differ once it is applied."""
     edited(old, "  type: name\n  description: name\n  probability:\n")
@@ -162,6 +165,7 @@ def test_what_a_plan_tells_is_what_apply_does(old: Shop) -> None:
     }
 
 
+@pytest.mark.long
 def test_an_applied_mapping_outlives_what_it_extends(old: Shop) -> None:
     """What is kept of it says all by itself: the next run reads by it though the extended file changed or is gone."""
     base, shipped = old.folder / "mappings" / "base.yaml", registry.find("mappings", "administrate", None).path

@@ -234,6 +234,7 @@ SECOND = (  # and version 2
 )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("version", "statements"), some_rows([(1, (*THIRD, *SECOND)), (2, THIRD), (3, FOURTH)]))
 def test_a_work_file_of_an_older_version_is_brought_up_and_a_copy_kept(
     shop: Shop, version: int, statements: tuple[str, ...]

@@ -10,6 +10,8 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import pytest
+
 from onepipe.decode.content import same_content, weight
 from onepipe.sandbox import Sandbox
 from tests.engine.conftest import Shop, error, resource
@@ -114,6 +116,7 @@ def test_an_empty_list_deletes_nothing(shop: Shop) -> None:
     assert [(0,)] == shop.sql("SELECT count(*) FROM opportunities WHERE is_deleted")
 
 
+@pytest.mark.long
 def test_a_killed_first_load_goes_on_behind_the_last_durable_page(tmp_path: Path) -> None:
     """kill -9 in a first load: the next run loads everything and repeats at most the last second's pages."""
     with Sandbox(rows=3000, seed=5) as sandbox:
@@ -260,6 +263,7 @@ def test_a_server_that_permutes_its_keys_makes_no_version(tmp_path: Path) -> Non
         assert [(1,)] == shop.sql("SELECT count(*) FROM opportunity_history")
 
 
+@pytest.mark.long
 def test_a_row_without_an_id_is_named_asked_for_again_and_then_known(shop: Shop) -> None:
     """A record that cannot be kept makes runs partial; it holds the cursor once, and one that stays so no longer.
 

@@ -78,6 +78,7 @@ def test_the_first_sweep_at_another_address_only_reports(shop: Shop, elsewhere: 
     assert "the credential or the address is new" in error(report, "acme")["message"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("crm", ["administrate", "capsule"])
 def test_another_account_starts_afresh_and_the_rows_so_far_are_kept(shop: Shop, elsewhere: Sandbox, crm: str) -> None:
     """Everything stored goes to a retired name, of which no row is open; another connector always means that."""
@@ -95,6 +96,7 @@ def test_another_account_starts_afresh_and_the_rows_so_far_are_kept(shop: Shop, 
     assert [("acme",), ("acme-1",)] == shop.sql("SELECT DISTINCT connection FROM sync_runs ORDER BY 1")
 
 
+@pytest.mark.long
 def test_every_table_that_knows_connections_knows_the_retired_name(shop: Shop, elsewhere: Sandbox) -> None:
     """None is forgotten: whatever table is keyed by connection has nothing of the old account under its name."""
     point(shop, elsewhere)
@@ -135,6 +137,7 @@ def test_a_name_at_work_is_not_moved(shop: Shop) -> None:
     assert [("acme", 30)] == shop.work(ROWS)
 
 
+@pytest.mark.long
 def test_an_unfinished_read_goes_nowhere_else(shop: Shop, elsewhere: Sandbox) -> None:
     """A scan under way and a finding that waits belong to the old account: neither is gone on with."""
     hide(shop, "administrate", 14)

@@ -132,6 +132,7 @@ def test_a_file_of_which_something_was_left_out_never_becomes_the_work_file(priv
     assert (False, published_before) == ((state / "work.duckdb").exists(), private.warehouse.read_bytes())
 
 
+@pytest.mark.long
 def test_what_is_left_out_follows_config_in_both_directions(private: Shop) -> None:
     """Leaving out more, or nothing any more, makes the file anew, though no run brought news."""
     count = "SELECT count(contact_email), count(name) > 0, (SELECT count(*) > 0 FROM raw.records) FROM opportunities"
@@ -160,6 +161,7 @@ def test_a_column_that_no_table_has_is_named(private: Shop) -> None:
     assert any("leaves out x_nowhere" in text for text in private.notes.said)
 
 
+@pytest.mark.long
 def test_what_took_longer_to_make_never_replaces_something_newer(private: Shop) -> None:
     """While the file is made of the whole copy others may commit and publish; theirs stays."""
     private.more["publish"] = {"exclude": ["x_nowhere"]}

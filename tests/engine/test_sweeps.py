@@ -182,6 +182,7 @@ def test_a_refusal_counts_only_while_a_known_record_answers(shop: Shop, monkeypa
 # --- approve
 
 
+@pytest.mark.long
 def test_approved_rows_are_marked_and_those_that_came_back_are_not(shop: Shop) -> None:
     """The person's word lifts the guard; everything is read and asked for again first."""
     shop.sync()
@@ -197,6 +198,7 @@ def test_approved_rows_are_marked_and_those_that_came_back_are_not(shop: Shop) -
     assert ("complete", None) == kind(shop.sync(sweep=True))
 
 
+@pytest.mark.long
 def test_a_record_that_no_list_shows_but_answers_is_never_marked(tmp_path: Path) -> None:
     """Approved, and back as archived, which Tactile's list leaves out: asked for by id it answers, so it lives."""
     with Sandbox(rows=60, seed=7, crms=("tactile",)) as sandbox:
@@ -214,6 +216,7 @@ def test_a_record_that_no_list_shows_but_answers_is_never_marked(tmp_path: Path)
         assert [(archived + 24,)] == shop.sql("SELECT count(*) FROM opportunities WHERE is_archived")
 
 
+@pytest.mark.long
 def test_an_account_whose_every_deal_was_deleted(shop: Shop) -> None:
     """No record is left to prove that asking by id works: the person's word stands in for it."""
     shop.sync()
@@ -226,6 +229,7 @@ def test_an_account_whose_every_deal_was_deleted(shop: Shop) -> None:
     assert "complete" == shop.sync().status
 
 
+@pytest.mark.long
 def test_an_approval_reaches_beyond_what_one_sweep_asks_for(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many were approved: all of them are asked for, part by part, and all are marked."""
     monkeypatch.setattr(SWEEP, "ASK_AT_MOST", 15)
@@ -238,6 +242,7 @@ def test_an_approval_reaches_beyond_what_one_sweep_asks_for(shop: Shop, monkeypa
     assert ([(55,)], CALM) == (shop.sql(DEAD), shop.sql(WAITING))
 
 
+@pytest.mark.long
 def test_an_approval_that_is_interrupted_goes_on(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was marked stays marked; the rest still waits, and is approved by saying so again."""
     monkeypatch.setattr(SWEEP, "AT_A_TIME", 10)
@@ -255,6 +260,7 @@ def test_an_approval_that_is_interrupted_goes_on(shop: Shop, monkeypatch: pytest
     assert ([(24,)], CALM) == (shop.sql(DEAD), shop.sql(WAITING))
 
 
+@pytest.mark.long
 def test_much_more_missing_than_was_approved_is_suspect_again(shop: Shop) -> None:
     """The word covers what was shown; a set that has grown far beyond it waits again, whole, and nothing is marked."""
     shop.sync()
@@ -267,6 +273,7 @@ def test_much_more_missing_than_was_approved_is_suspect_again(shop: Shop) -> Non
     assert 39 == resource(report, "administrate")["deleted"]
 
 
+@pytest.mark.long
 def test_a_little_more_missing_than_was_approved_is_judged_as_ever(shop: Shop) -> None:
     """Below the guard, what is refused by id is marked along with what was approved."""
     shop.sync()
@@ -309,6 +316,7 @@ def test_discarded_rows_stay_and_are_not_judged_until_seen_again(shop: Shop) -> 
     assert ("complete", 2) == (shop.sync(sweep=True).status, shop.sql(DEAD)[0][0])
 
 
+@pytest.mark.long
 def test_the_guard_measures_against_what_is_judged(shop: Shop) -> None:
     """Rows left alive count neither as missing nor as known: 8 of the other 12 are more than half."""
     shop.sync()
@@ -341,6 +349,7 @@ def exchange(shop: Shop, back: bool = False) -> None:
     shop.connections["administrate"]["credentials"] = dict(served.credentials)
 
 
+@pytest.mark.long
 def test_a_new_credential_only_reports_at_first(shop: Shop) -> None:
     """Its sweeps mark nothing, however little is missing, until somebody has decided; then they act under the guard."""
     shop.sync()
@@ -476,6 +485,7 @@ def test_a_row_moved_to_another_pipeline_is_not_deleted(tmp_path: Path) -> None:
         assert [(other["pipelineId"], False)] == shop.sql(moved)
 
 
+@pytest.mark.long
 def test_a_list_that_was_read_in_two_halves_deletes_nothing(tmp_path: Path) -> None:
     """Capsule's order may have shifted between a kill and going on: nobody is judged before another whole read."""
     with Sandbox(rows=700, seed=7, crms=("capsule",)) as sandbox:

@@ -77,6 +77,7 @@ def test_a_new_connection_brings_its_columns_along(shop: Shop) -> None:
     )
 
 
+@pytest.mark.long
 def test_a_column_stays_though_no_mapping_has_it(shop: Shop) -> None:
     """Programs that read it go on working; emptying it takes --force."""
     edited(shop, "{label: name}")
@@ -106,6 +107,7 @@ def test_one_name_has_one_type(shop: Shop) -> None:
     assert (expected, []) == (planned.refused, planned.columns)
 
 
+@pytest.mark.long
 def test_a_type_is_changed_by_force_only(shop: Shop) -> None:
     """Where nobody else has the column; a plan tells it, with the values."""
     edited(shop, "{label: {from: value}}")
@@ -139,6 +141,7 @@ def test_what_waits_to_be_landed_stands_in_no_way(shop: Shop) -> None:
     assert [(12,)] == shop.sql("SELECT count(x_label) FROM opportunities")
 
 
+@pytest.mark.long
 def test_a_rebuild_gives_the_rows_it_replaces(shop: Shop) -> None:
     """With columns of its own, too: every version as it was, and explain tells them."""
     edited(shop, "{worth: {from: value, as: decimal}}")

@@ -205,6 +205,7 @@ def test_the_whole_snapshot_beside_a_shared_file_is_made_anew(house: Any) -> Non
     assert [] == desk.traces()
 
 
+@pytest.mark.long
 def test_the_marker_tells_all_but_who_it_was(house: Any) -> None:
     """The table erasures tells when, by whom, why and which columns; of an address a keyed fingerprint alone."""
     desk = house("overplane")

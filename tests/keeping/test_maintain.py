@@ -205,6 +205,7 @@ def test_whoever_is_in_the_way_is_named(house: House, monkeypatch: pytest.Monkey
     assert "The warehouse is being written by" in told.err
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", some([2, 5, 8, 11, 14], every=5, first=2))
 def test_killed_anywhere_it_loses_nothing(house: House, number: int) -> None:
     """The work file is the old one or the new one, whole; the next run goes on, and the next maintain ends it."""

@@ -73,6 +73,7 @@ def test_status_looks_at_it_as_it_is(old: House) -> None:
     assert not any((old.state / name).exists() for name in KEPT)
 
 
+@pytest.mark.long
 def test_the_daemon_brings_it_up(old: House) -> None:
     """Started on an older state it runs, keeps the copies and ends in peace."""
     process = old.start("daemon")

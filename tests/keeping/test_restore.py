@@ -51,6 +51,7 @@ def test_a_lost_state_comes_back_and_the_next_sync_finds_what_happened_since(hou
     house.told("sync")
 
 
+@pytest.mark.long
 def test_a_newer_state_is_replaced_only_by_force_and_kept_aside(house: House) -> None:
     """Without --force nothing is touched; with it what was there can be had back."""
     place = backed_up(house)
@@ -204,6 +205,7 @@ def test_a_new_deal_that_was_not_made_can_still_be_made(house: House) -> None:
     assert 1 == sum(row.get("name") == "Never made" for row in house.crms["capsule"].rows.values())
 
 
+@pytest.mark.long
 def test_an_update_that_the_crm_holds_already_is_over(house: House) -> None:
     """What was sent since and still stands needs nobody."""
     house.configure("on")

@@ -50,6 +50,7 @@ def test_17_a_deal_they_deleted_between_our_read_and_our_write(desk: Make, crm: 
     assert ([], 1) == (made.queue(), len(made.crm(crm).records))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("crm", DELETING)
 def test_18_a_deletion_of_what_we_have_seen(desk: Make, crm: str) -> None:
     """18. Given nothing has changed since, then the deal is deleted, read back as gone, and marked so."""
@@ -65,6 +66,7 @@ def test_18_a_deletion_of_what_we_have_seen(desk: Make, crm: str) -> None:
     assert ["DELETE"] == [seen.method for seen in made.writes(crm)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("crm", DELETING)
 def test_18_a_deletion_over_what_nobody_here_has_seen(desk: Make, crm: str) -> None:
     """18. Given they changed the deal since, then the deletion is a conflict and nothing is deleted."""
@@ -78,6 +80,7 @@ def test_18_a_deletion_over_what_nobody_here_has_seen(desk: Make, crm: str) -> N
     assert ("delete", str(row), True) == (conflict.kind, conflict.source_id, "name" in conflict.reason)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("crm", DELETING)
 def test_18_a_deletion_whose_answer_was_lost(desk: Make, crm: str) -> None:
     """18. Given a deletion that took effect and whose answer was lost, then a read finds it done."""
@@ -215,6 +218,7 @@ def test_27_a_crm_that_is_down_for_a_while(desk: Make) -> None:
     assert "done" == made.pushed().state
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("status", [401, 403])
 def test_27_a_refused_credential_pauses_its_connection(desk: Make, status: int) -> None:
     """27. Given a refused credential, then its connection stops, nothing is burned, and a good one goes on."""
@@ -302,6 +306,7 @@ def test_28_one_mismatch_among_the_first_stops_the_run(desk: Make) -> None:
     assert {"done"} == {one.state for one in made.apply().items}
 
 
+@pytest.mark.long
 def test_28_a_refusal_among_the_first_stops_the_run(desk: Make) -> None:
     """28. Given one of the first is rejected, then the rest is not attempted."""
     made, _ = _many(desk, 6, canary=2)

@@ -111,6 +111,7 @@ def _looks(made: Desk) -> int:
         return len(project.control.outbox.looks(1))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("crm", CRMS)
 @pytest.mark.parametrize("applied", [True, False], ids=["applied", "not applied"])
 def test_11_lists_that_lag(desk: Make, crm: str, applied: bool) -> None:
@@ -146,6 +147,7 @@ def _twin(made: Desk, crm: str) -> None:
         made.crm(crm).touched()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("crm", CRMS)
 def test_12_what_cannot_be_told_is_asked(desk: Make, crm: str) -> None:
     """12. Given a lost create and two deals that could be it, then both are named, and none is made without a word."""
@@ -187,6 +189,7 @@ def _dying(point: str, *, after: bool) -> Iterator[None]:
 STEPS = ("add", "claim", "attempt", "answered", "settle")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("point", STEPS)
 @pytest.mark.parametrize(("crm", "after"), [("capsule", False), ("onautomate", True)])
 def test_13_a_process_that_dies_at_any_step(desk: Make, point: str, crm: str, after: bool) -> None:
@@ -208,6 +211,7 @@ def test_13_a_process_that_dies_at_any_step(desk: Make, point: str, crm: str, af
     assert [(2,)] == made.sql("SELECT count(*) FROM deals")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("crm", CRMS)
 def test_14_an_update_whose_answer_was_lost(desk: Make, crm: str) -> None:
     """14. Given an update that took effect and whose answer was lost, then it is found there and not sent again."""
@@ -237,6 +241,7 @@ LOST: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fault", LOST, ids=lambda fault: "-".join(map(str, fault.values())))
 def test_14_answers_that_do_not_say_what_happened(desk: Make, fault: dict[str, Any]) -> None:
     """14. Given a new deal and an update that took effect under an answer that is none, then each is there once."""
@@ -253,6 +258,7 @@ def test_14_answers_that_do_not_say_what_happened(desk: Make, fault: dict[str, A
     assert 1 == sum(seen.method == "PATCH" for seen in made.writes("overplane"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("crm", CRMS)
 def test_14_an_update_that_never_arrived(desk: Make, crm: str) -> None:
     """14. Given an update that was lost on its way, then it is found missing and sent again, with the same base."""
@@ -267,6 +273,7 @@ def test_14_an_update_that_never_arrived(desk: Make, crm: str) -> None:
     assert ([], 2, VALUES[field][1]) == (made.queue(), len(made.writes(crm)), made.held(crm, row, field))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("crm", CRMS)
 def test_14_a_crash_after_the_answer(desk: Make, crm: str) -> None:
     """14. Given an end between the CRM's answer and our commit, then the next run finds it done and sends nothing."""
@@ -285,6 +292,7 @@ def test_14_a_crash_after_the_answer(desk: Make, crm: str) -> None:
     assert "done" == made.pushed().state
 
 
+@pytest.mark.long
 def test_14_their_change_after_a_lost_update_is_not_laid_over(desk: Make) -> None:
     """14. Given a lost update, and a change of theirs since, then that is a conflict, never written over."""
     made = desk("capsule")
@@ -300,6 +308,7 @@ def test_14_their_change_after_a_lost_update_is_not_laid_over(desk: Make) -> Non
     assert ["amount"] == [one.field for one in made.conflicts()]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("crm", ["overplane", "capsule"])
 def test_09_of_several_requests_only_what_is_missing_is_sent_again(desk: Make, crm: str) -> None:
     """9. Given a deal whose wish takes several requests, and one lost answer, then nothing of it is done twice."""
@@ -324,6 +333,7 @@ def test_09_of_several_requests_only_what_is_missing_is_sent_again(desk: Make, c
     assert [] == made.queue()
 
 
+@pytest.mark.long
 def test_15_two_pushes_at_once(desk: Make) -> None:
     """15. Given two processes that push the same edits at the same time, then each is sent once, and both end well."""
     made = desk("overplane")
@@ -341,6 +351,7 @@ def test_15_two_pushes_at_once(desk: Make) -> None:
     assert [] == made.queue()
 
 
+@pytest.mark.long
 def test_15_a_connection_that_another_holds_is_left_alone(desk: Make) -> None:
     """15. Given another process at work on the connection, then nothing is sent, and the exit code says so."""
     made = desk("overplane")
@@ -354,6 +365,7 @@ def test_15_a_connection_that_another_holds_is_left_alone(desk: Make) -> None:
     assert "done" == made.pushed().state
 
 
+@pytest.mark.long
 def test_15_an_edit_on_its_way_is_not_replaced(desk: Make) -> None:
     """15. Given an edit that a request may carry, then another value for it is refused until it is settled."""
     made = desk("overplane")
@@ -373,6 +385,7 @@ def test_15_an_edit_on_its_way_is_not_replaced(desk: Make) -> None:
     assert (1, "Ours") == (len(made.writes("overplane")), made.held("overplane", row, "name"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("crm", ["overplane", "administrate"])
 def test_16_an_answer_for_one_who_lost_the_lease(desk: Make, crm: str) -> None:
     """16. Given a lease that another took meanwhile, then the answer is kept as evidence and changes no state."""

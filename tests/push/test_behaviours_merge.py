@@ -35,6 +35,7 @@ def test_01_only_our_change_is_sent(desk: Make, crm: str) -> None:
     assert [{OWN[crm][field]}] == made.sent(crm)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("crm", CRMS)
 def test_02_both_changed_it(desk: Make, crm: str) -> None:
     """2. Given both changed a field differently, then it is not sent and a conflict shows all three; the rest goes."""
@@ -58,6 +59,7 @@ def test_02_both_changed_it(desk: Make, crm: str) -> None:
     assert [field] == [edit["field"] for edit in made.queue()]
 
 
+@pytest.mark.long
 def test_02_an_open_conflict_is_met_again_and_sends_nothing(desk: Make) -> None:
     """2. Given a conflict that nobody decided, then each run shows the same one, and none sends the field."""
     made, row, field = _ready(desk, "overplane")
@@ -73,6 +75,7 @@ def test_02_an_open_conflict_is_met_again_and_sends_nothing(desk: Make) -> None:
     assert [] == made.writes("overplane")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("policy", "state", "kept"), [("remote_wins", "kept_remote", 2), ("local_wins", "done", 1)])
 @pytest.mark.parametrize("crm", ["capsule", "onautomate"])
 def test_02_a_policy_decides(desk: Make, crm: str, policy: str, state: str, kept: int) -> None:
@@ -97,6 +100,7 @@ def _plain(text: str) -> str:
     return f"{float(text):.2f}"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("crm", CRMS)
 def test_03_both_changed_it_alike(desk: Make, crm: str) -> None:
     """3. Given both sides changed a field to the same value, then nothing is sent, and that value is the base."""
@@ -120,6 +124,7 @@ def _kept_in_a_file(made: Desk) -> Any:
     return push.read_plan(path)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("crm", CRMS)
 def test_04_a_plan_holds_for_what_it_was_made_for(desk: Make, crm: str) -> None:
     """4. Given they changed a deal after the plan, then it is stale and shows their value; the others are applied."""
@@ -144,6 +149,7 @@ def test_04_a_plan_holds_for_what_it_was_made_for(desk: Make, crm: str) -> None:
     assert "Theirs" == made.held(crm, rows[1], "name")
 
 
+@pytest.mark.long
 def test_04_a_plan_carries_out_only_what_it_holds(desk: Make) -> None:
     """4. Given edits queued or replaced after the plan, then they are not what was approved, and wait."""
     made = desk("overplane")
@@ -164,6 +170,7 @@ def test_04_a_plan_carries_out_only_what_it_holds(desk: Make) -> None:
     assert ["Approved", "Deal"] == [made.held("overplane", row, "name") for row in (one, other)]
 
 
+@pytest.mark.long
 def test_04_a_plan_applied_twice_does_its_work_once(desk: Make) -> None:
     """4. Given a plan that was carried out, then it can be applied again and sends nothing."""
     made, row, _ = _ready(desk, "capsule")
@@ -184,6 +191,7 @@ ZONES = [  # days on which clocks change, each with an account
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("crm", "zone", "day"), ZONES)
 def test_23_a_day_is_that_day(desk: Make, crm: str, zone: str, day: str) -> None:
     """23. Given a close date on a day on which clocks change, then it is that day there, here, and ever after."""
@@ -201,6 +209,7 @@ def test_23_a_day_is_that_day(desk: Make, crm: str, zone: str, day: str) -> None
     assert [] == made.apply().items
 
 
+@pytest.mark.long
 def test_24_what_was_not_told_is_not_blank(desk: Make) -> None:
     """24. Given a field that we may not read, then it is never written and never cleared; the other fields go."""
     made, row, _ = _ready(desk, "overplane")
@@ -228,6 +237,7 @@ def _without(name: str) -> Any:
     return edit
 
 
+@pytest.mark.long
 def test_24_a_form_is_not_filled_in_with_what_was_not_told(desk: Make) -> None:
     """24. Given a form that demands a field, and a read that does not tell it, then nothing is made up for it."""
     made, row, _ = _ready(desk, "onautomate")
@@ -241,6 +251,7 @@ def test_24_a_form_is_not_filled_in_with_what_was_not_told(desk: Make) -> None:
     assert all(b'"contactId": null' not in seen.body for seen in made.writes("onautomate"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("crm", CRMS)
 def test_25_only_a_clear_clears(desk: Make, crm: str) -> None:
     """25. Given an empty value, then theirs stays; given an explicit clear, then it is cleared and verified."""
@@ -259,6 +270,7 @@ def test_25_only_a_clear_clears(desk: Make, crm: str) -> None:
     assert [(None,)] == made.sql(f"SELECT {field} FROM opportunities")
 
 
+@pytest.mark.long
 def test_25_what_may_not_be_empty_is_not_cleared(desk: Make) -> None:
     """25. Given a field that no deal can be without, then clearing it is refused when it is asked for."""
     made, row, _ = _ready(desk, "tactile")

@@ -38,6 +38,7 @@ def test_05_a_change_between_our_read_and_our_write_of_another_field(desk: Make,
     assert [("Theirs",)] == made.sql("SELECT name FROM opportunities")
 
 
+@pytest.mark.long
 def test_05_a_form_that_laid_an_old_status_over_theirs_is_told(desk: Make) -> None:
     """5. Given they close the deal between our read and our form, then the form's old status over it is told."""
     made, row, field = _ready(desk, "onautomate")
@@ -48,6 +49,7 @@ def test_05_a_form_that_laid_an_old_status_over_theirs_is_told(desk: Make) -> No
     assert VALUES[field][1] == made.held("onautomate", row, field)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("crm", CRMS)
 def test_06_another_hand_after_our_write(desk: Make, crm: str) -> None:
     """6. Given they write over our value before we have read it back, then both are told, and theirs is left alone."""
@@ -69,6 +71,7 @@ def test_06_another_hand_after_our_write(desk: Make, crm: str) -> None:
     assert "done" == made.pushed().state
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("crm", CRMS)
 def test_07_the_crm_keeps_its_own_form(desk: Make, crm: str) -> None:
     """7. Given the CRM rounds or cuts what it is sent, then that is the base, and the next three runs send nothing."""
@@ -98,6 +101,7 @@ ENVELOPES = {  # a refusal that comes with 200
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("crm", ENVELOPES)
 def test_08_a_refusal_with_200_is_none_the_less_one(desk: Make, crm: str) -> None:
     """8. Given a 200 that says no, then nothing counts as done and no base moves; a refusal is told in its words."""
@@ -128,6 +132,7 @@ REFUSALS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("crm", CRMS)
 def test_08_a_refusal_is_told_in_the_crms_words(desk: Make, crm: str) -> None:
     """8. Given a refusal, then it is final, in the CRM's own words; the other deals go on, and the edit is over."""
@@ -154,6 +159,7 @@ WON: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {  # what is asked, and
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("crm", WON)
 def test_20_what_the_crm_does_beside_it_is_a_side_effect(desk: Make, crm: str) -> None:
     """20. Given a deal is won, then what the CRM derives from it is recorded as our push's side effect, no edit."""
@@ -174,6 +180,7 @@ def test_20_what_the_crm_does_beside_it_is_a_side_effect(desk: Make, crm: str) -
 VERSIONS = "SELECT connection, source_id, version, epoch(valid_from), epoch(recorded_at) FROM opportunity_history"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("crm", CRMS)
 def test_21_our_own_write_that_comes_back_is_no_change(desk: Make, crm: str) -> None:
     """21. Given our write comes back in later runs, then there is no change and no push, here or in another CRM."""
@@ -194,6 +201,7 @@ def test_21_our_own_write_that_comes_back_is_no_change(desk: Make, crm: str) -> 
     assert (1, 0) == (len(made.writes(crm)), len(made.writes(other)))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("crm", CRMS)
 def test_22_a_rule_that_puts_it_back_is_not_fought(desk: Make, crm: str) -> None:
     """22. Given a rule of the CRM that undoes our write, then that is told once, and no run writes it again."""
@@ -213,6 +221,7 @@ def test_22_a_rule_that_puts_it_back_is_not_fought(desk: Make, crm: str) -> None
     assert (1, was) == (len(made.writes(crm)), made.held(crm, row, field))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("crm", CRMS)
 def test_22_a_field_that_the_crm_ignores(desk: Make, crm: str) -> None:
     """22. Given a field that the CRM takes and does not keep, then that is told, and the other fields are done."""

@@ -174,6 +174,7 @@ def test_every_action_is_tried() -> None:
     assert known == {(case.crm, case.action) for case in CASES}
 
 
+@pytest.mark.long
 @five
 def test_a_call_is_done_once_and_told(desk: Make, name: str) -> None:
     """It happens, with one request; the table of pushes tells who asked for it and why; a sync finds nothing new."""
@@ -194,6 +195,7 @@ def test_a_call_is_done_once_and_told(desk: Make, name: str) -> None:
     assert (0, 0) == (line["new"], line["changed"])
 
 
+@pytest.mark.long
 @five
 def test_an_answer_that_was_lost_after_it_happened_is_found_by_looking(desk: Make, name: str) -> None:
     """Where a read tells, the call is done, and was sent once; where none does, it is unknown, and then a person's."""
@@ -213,6 +215,7 @@ def test_an_answer_that_was_lost_after_it_happened_is_found_by_looking(desk: Mak
         assert 1 == len(made.writes(name))
 
 
+@pytest.mark.long
 @five
 def test_a_request_that_never_arrived_is_unknown_until_it_is_proved(desk: Make, name: str) -> None:
     """Nothing is sent again; looks with time between prove that it did not happen, and then it may be called again."""
@@ -243,6 +246,7 @@ def writes_a_part(case: Case) -> bool:
     return case.action in ("set_status", "add_interest", "add_document")
 
 
+@pytest.mark.long
 def test_the_same_call_is_not_sent_while_it_may_have_happened(desk: Make) -> None:
     """Called again it looks first: what happened is told and not done twice, what nobody can tell is left to people."""
     made, [one] = begun(desk, case("administrate-send_email"))
@@ -256,6 +260,7 @@ def test_the_same_call_is_not_sent_while_it_may_have_happened(desk: Make) -> Non
     assert "done" == call(made, "administrate", "send_email", deal, given | {"subject": "Another"}).state
 
 
+@pytest.mark.long
 def test_a_call_that_nobody_can_tell_is_a_conflict_that_other_pushes_leave_open(desk: Make) -> None:
     """It stays open when edits of the same deal are pushed, and is over when a person says so."""
     made, [one] = begun(desk, case("administrate-send_email"))
@@ -274,6 +279,7 @@ def test_a_call_that_nobody_can_tell_is_a_conflict_that_other_pushes_leave_open(
     assert "done" == call(made, "administrate", "send_email", deal, given).state
 
 
+@pytest.mark.long
 def test_what_happens_late_is_found_and_not_done_twice(desk: Make) -> None:
     """A request that the CRM carries out half a minute after its answer was lost is unknown, and then done."""
     made, deal = simple(desk)
@@ -285,6 +291,7 @@ def test_what_happens_late_is_found_and_not_done_twice(desk: Make) -> None:
     assert (["VIP"], 1) == (made.crm("capsule").tags[deal], len(made.writes("capsule")))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("happened", [True, False], ids=["after the effect", "before it"])
 def test_a_process_killed_while_its_request_is_under_way_leaves_an_unknown(desk: Make, happened: bool) -> None:
     """The next run looks: it never sends the call, and says what became of it."""
@@ -311,6 +318,7 @@ def test_a_process_killed_while_its_request_is_under_way_leaves_an_unknown(desk:
     assert 1 == len(made.writes("capsule"))
 
 
+@pytest.mark.long
 def test_a_yes_that_was_written_down_is_done_without_a_look(desk: Make) -> None:
     """Killed between the answer and the end of it, the call is done: the outbox holds the CRM's yes."""
     made, deal = simple(desk)
@@ -329,6 +337,7 @@ def _dies(*_: Any, **__: Any) -> int:
     raise MemoryError
 
 
+@pytest.mark.long
 @five
 def test_nothing_leaves_the_process_unless_the_mode_is_on(desk: Make, name: str) -> None:
     """Exit 2, and not even a read is made."""
@@ -364,6 +373,7 @@ REFUSED = [
 ]
 
 
+@pytest.mark.long
 def test_what_cannot_be_understood_is_refused_whole(desk: Make) -> None:
     """An unknown connection, action or word, one that is missing or given twice: exit 2, and nothing is asked."""
     made, _ = simple(desk)
@@ -374,6 +384,7 @@ def test_what_cannot_be_understood_is_refused_whole(desk: Make) -> None:
     assert [] == made.crm("capsule").log
 
 
+@pytest.mark.long
 def test_a_value_that_cannot_be_read_is_refused(desk: Make) -> None:
     """Numbers, dates and JSON lists are read before anything is asked."""
     made, [one] = begun(desk, CASES[0])
@@ -388,6 +399,7 @@ def test_a_value_that_cannot_be_read_is_refused(desk: Make) -> None:
     assert [] == made.crm("administrate").log
 
 
+@pytest.mark.long
 def test_a_disabled_or_never_synced_connection_is_not_called(desk: Make) -> None:
     """Its credentials are not even read; and what was never read has no place for what comes back."""
     made, deal = simple(desk)
@@ -401,6 +413,7 @@ def test_a_disabled_or_never_synced_connection_is_not_called(desk: Make) -> None
     assert [] == made.crm("capsule").log
 
 
+@pytest.mark.long
 def test_a_deal_that_is_not_there_is_told_before_anything_is_sent(desk: Make) -> None:
     """Nothing is written down either."""
     made, _ = simple(desk)
@@ -411,6 +424,7 @@ def test_a_deal_that_is_not_there_is_told_before_anything_is_sent(desk: Make) ->
         assert [] == project.control.outbox.waiting()
 
 
+@pytest.mark.long
 def test_a_connection_at_work_is_waited_for_or_left(desk: Make) -> None:
     """A call takes the connection's lease, as every run does; exit 75 where another process has it."""
     made, deal = simple(desk)
@@ -432,6 +446,7 @@ FAULTS: list[tuple[dict[str, Any], str, str]] = [
 ]
 
 
+@pytest.mark.long
 def test_a_refusal_is_final_and_told(desk: Make) -> None:
     """What certainly did not happen ends the call, and waits for nobody; exit 1; it can be called again."""
     made, deal = simple(desk)
@@ -447,6 +462,7 @@ def test_a_refusal_is_final_and_told(desk: Make) -> None:
     assert "done" == call(made, "capsule", "add_tag", deal, {"tag": "x0"}).state
 
 
+@pytest.mark.long
 def test_a_refused_credential_is_told_before_anything_is_sent(desk: Make) -> None:
     """The look before the call is a read, and is refused as reads are."""
     made, deal = simple(desk)
@@ -457,6 +473,7 @@ def test_a_refused_credential_is_told_before_anything_is_sent(desk: Make) -> Non
     assert [] == made.writes("capsule")
 
 
+@pytest.mark.long
 def test_the_crms_own_words_are_shown(desk: Make) -> None:
     """Tactile refuses a tag that is there already, inside a 200."""
     made, [one] = begun(desk, case("tactile-add_tag"))
@@ -466,6 +483,7 @@ def test_the_crms_own_words_are_shown(desk: Make) -> None:
     assert "already has that tag" in again.message
 
 
+@pytest.mark.long
 def test_a_yes_that_changes_nothing_says_so(desk: Make) -> None:
     """Capsule says yes to a tag that is there already."""
     made, deal = simple(desk)
@@ -475,6 +493,7 @@ def test_a_yes_that_changes_nothing_says_so(desk: Make) -> None:
     assert "reading shows no difference" in second.message
 
 
+@pytest.mark.long
 def test_a_call_whose_record_cannot_be_read_again_is_done_all_the_same(desk: Make) -> None:
     """A yes is never told as a failure because of what came after it."""
     made, deal = simple(desk)
@@ -488,6 +507,7 @@ def test_a_call_whose_record_cannot_be_read_again_is_done_all_the_same(desk: Mak
     assert [(["x"],)] == made.sql("SELECT tags FROM opportunities")
 
 
+@pytest.mark.long
 def test_what_it_changed_is_in_the_warehouse_when_it_ends(desk: Make) -> None:
     """The record is read again, with its details, and published as a version that came from a push."""
     made, deal = simple(desk)
@@ -498,6 +518,7 @@ def test_what_it_changed_is_in_the_warehouse_when_it_ends(desk: Make) -> None:
     assert [("won", "push")] == made.sql("SELECT status, change_origin FROM opportunity_history WHERE valid_to IS NULL")
 
 
+@pytest.mark.long
 def test_the_command_tells_what_happened(desk: Make) -> None:
     """In a line with the number of the push, the CRM's answer below it; --json has all of it, digit for digit."""
     made, [one] = begun(desk, CASES[0])

@@ -109,6 +109,7 @@ def test_killed_while_sending(desk: Make, op: str, step: str) -> None:
     assert 1 == len(sent)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("step", some(LANDING, every=6))
 def test_killed_while_landing(desk: Make, step: str) -> None:
     """Whoever commits next lands what was done, once; nothing is sent again."""
@@ -132,6 +133,7 @@ def test_killed_again_and_again(desk: Make) -> None:
     _as_it_should_be(made, *OPS)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("step", some(SENDING, every=6, first=1))
 def test_killed_while_calling(desk: Make, step: str) -> None:
     """An action that may have happened is not sent again; whether it did is found out by looking."""
@@ -148,6 +150,7 @@ def test_killed_while_calling(desk: Make, step: str) -> None:
     _is_the_crm(made)
 
 
+@pytest.mark.long
 def test_killed_and_renamed_meanwhile(desk: Make) -> None:
     """A deal that was made, and changed by another hand before it could be found, is not made a second time."""
     made = _desk(desk)

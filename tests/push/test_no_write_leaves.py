@@ -219,6 +219,7 @@ def test_30_no_command_writes_unless_the_mode_is_on(stage: Stage, tmp_path: Path
     assert {2 if mode == "off" else 0} == set(codes["push", "plan"])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mode", MODES)
 def test_30_a_daemon_only_reads(stage: Stage, mode: str) -> None:
     """30. Given edits that wait, then the daemon syncs, and sends none of them, whatever the mode."""
@@ -301,6 +302,7 @@ SHUT: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("gate", SHUT)
 def test_30_each_gate_stops_a_push_by_itself(desk: Make, gate: str) -> None:
     """30. Given the mode, the field's rule or a limit forbids it, then nothing is sent, however it is asked for."""

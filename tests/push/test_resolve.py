@@ -53,6 +53,7 @@ def test_a_decision_is_carried_out_by_the_next_push(desk: Make, crm: str, how: s
     assert [] == made.conflicts()
 
 
+@pytest.mark.long
 def test_the_value_before_can_be_decided_for(desk: Make) -> None:
     """A value that is the edit's own base is written over theirs, not taken for taking the edit back."""
     made, row = _clashing(desk)
@@ -85,6 +86,7 @@ def test_what_changed_since_the_decision_is_met_again(desk: Make) -> None:
     assert ("2", "150.25", "120.25") == (again.conflict_id, again.theirs, again.ours)
 
 
+@pytest.mark.long
 def test_all_is_decided_or_nothing(desk: Make) -> None:
     """Every fault is told, each with its line, and no sound decision beside them is carried out."""
     made, _ = _clashing(desk, name=("Ours", "Theirs"), amount=("120.25", "140.25"))
@@ -103,6 +105,7 @@ def test_all_is_decided_or_nothing(desk: Make) -> None:
     assert [None, None] == [one.seen for one in _edits(made)]
 
 
+@pytest.mark.long
 def test_what_is_over_is_not_decided(desk: Make) -> None:
     """A conflict that was resolved, or whose edit waits no longer, is named with what became of it."""
     made, _ = _clashing(desk)
@@ -178,6 +181,7 @@ def test_a_lost_create_that_did_not_happen_is_sent_again(desk: Make) -> None:
     assert (1, 2, []) == (len(made.named("overplane", "New")), _posts(made), made.queue())
 
 
+@pytest.mark.long
 def test_a_lost_create_can_be_given_up(desk: Make) -> None:
     """Theirs: nothing more is sent for it, its edits are over, and the table says by whose word."""
     made = _ambiguous(desk)
@@ -188,6 +192,7 @@ def test_a_lost_create_can_be_given_up(desk: Make) -> None:
     assert 1 == _posts(made)
 
 
+@pytest.mark.long
 def test_a_record_can_be_named_as_the_one_that_was_made(desk: Make) -> None:
     """A value is the id of the deal: it is read, and is the push's from then on; one that is not there is refused."""
     made = _ambiguous(desk)
@@ -258,6 +263,7 @@ def test_decisions_are_read_from_a_file(tmp_path: Path) -> None:
         from_csv(tmp_path / "none.csv")
 
 
+@pytest.mark.long
 def test_the_reason_of_the_conflict_is_not_that_of_the_decision(desk: Make) -> None:
     """A file made of what `conflicts` tells can be given back: its own reason says nothing of why one decided so."""
     made, _ = _clashing(desk)

@@ -43,6 +43,7 @@ def test_the_opposite_is_queued_with_its_reason(desk: Make) -> None:
     assert {row} == {one["source_id"] for one in done.document()["queued"]}
 
 
+@pytest.mark.long
 def test_a_revert_is_a_run_like_any_other(desk: Make) -> None:
     """It can be reverted itself; the deal is then as the first run had made it."""
     made, row, run_id = _pushed(desk)
@@ -71,6 +72,7 @@ def test_what_was_empty_is_emptied(desk: Make) -> None:
     assert (None, [], None) == (description, tags, custom)
 
 
+@pytest.mark.long
 def test_line_items_are_as_they_were(desk: Make) -> None:
     """What the run changed, added and removed is as before; a row that somebody added since stays."""
     made = desk("overplane")
@@ -175,6 +177,7 @@ def test_a_deal_that_is_gone_cannot_be_taken_back(desk: Make) -> None:
     assert ["the CRM no longer has the record"] == [one.reason for one in _revert(made, run_id).refused]
 
 
+@pytest.mark.long
 def test_a_write_whose_answer_was_lost_is_taken_back_once_it_is_known(desk: Make) -> None:
     """Nobody knows: refused. A later run finds out: either run can be taken back, to what was there before both."""
     made = desk("overplane")

@@ -40,6 +40,7 @@ def test_what_waits_is_told_by_connection(desk: Make) -> None:
     assert [None, "on"] == [one["mode"] for one in _status(made)["connections"]]
 
 
+@pytest.mark.long
 def test_what_the_last_run_came_to(desk: Make) -> None:
     """Counts by state and by group; a record whose conflict is open is told with it, and is over once decided."""
     made = desk("overplane")

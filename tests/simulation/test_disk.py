@@ -99,6 +99,7 @@ def _nth(number: int, act: Callable[[], None]) -> tuple[Callable[[], None], list
     return come, met
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("room", some(ROOMS, every=6, first=1))
 def test_no_file_may_grow(loaded: Shed, tmp_path: Path, room: int) -> None:
     """A real limit of the operating system, at several sizes: the control file, the work file and the copy meet it."""

@@ -25,6 +25,7 @@ def test_fixed_seeds(first: int) -> None:
         assert [] == play.wrong, str(play)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("sentence", some(NAMED, every=6))
 def test_named_stories(sentence: str) -> None:
     """What failed once does not fail again."""
@@ -32,6 +33,7 @@ def test_named_stories(sentence: str) -> None:
     assert [] == play.wrong, f"{sentence}\n{play}"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("sentence", some(RULES, every=2))
 def test_rules(sentence: str) -> None:
     """A rule that chance tries too seldom, tried on purpose."""
