@@ -86,7 +86,8 @@ def _interest(one: Row) -> Row:
 
 
 def tactile(crm: Any, key: Any, record: Row, details: bool) -> Lists:
-    """The timeline, newest first."""
+    """The timeline, newest first. The later source names no zone: an hour that London repeats is read as its second."""
+    second = crm.options.extra_keys
     notes = sorted(crm.notes.get(key, []), key=lambda note: (note["created"], note["id"]), reverse=True)
     return {
         "notes": [
@@ -96,7 +97,7 @@ def tactile(crm: Any, key: Any, record: Row, details: bool) -> Lists:
                 "title": text(one["title"]),
                 "body": verbatim(one["note"]),
                 "author": text(one["owner"]),
-                "created_at": _utc(one["created"]),
+                "created_at": _utc(one["created"].replace(fold=second)),
             }
             for one in notes
         ]
