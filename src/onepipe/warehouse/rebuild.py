@@ -27,6 +27,7 @@ IN_PLACE = 10  # columns; where more differ, new rows are cheaper (measured)
 AT_ONCE = 100_000  # versions
 MEMORY = "1GB"  # rows as they are beside rows as they become; with less, DuckDB gave up at 500,000 versions
 _SIDES = "versions v JOIN rebuilt r USING (source_id, version)"
+_SAME = ("connection", "connector", "source_id", "version")
 _OWN = tuple(column.name for column in KEPT if column not in (*KEY, *MAPPED, *NESTED))
 _BEFORE = ("status", "updated_at")  # what else `composed` asks of the version before
 
@@ -63,11 +64,12 @@ def replace(db: Database, reading: Reading) -> None:
     """
     columns = (*KEPT, *typed(db))
     lists = [column.name for column in columns if column.type.endswith("[]")]
-    different = _different(db, [column.name for column in columns if column.name not in lists])
+    found = _different(db, [column.name for column in columns if column.name not in _SAME])
+    different, other_lists = [name for name in found if name not in lists], [name for name in found if name in lists]
     few = len(different) <= IN_PLACE
     db.run(
         f"CREATE OR REPLACE TEMP TABLE anew AS SELECT r.read, source_id, version FROM {_SIDES} "
-        f"WHERE {_differ('v', lists) if few else 'true'}"
+        f"WHERE {(_differ('v', other_lists) or 'false') if few else 'true'}"
     )
     own = {"connection": reading.connection}
     names = ", ".join(quoted(column.name) for column in columns)
@@ -100,9 +102,10 @@ def _different(db: Database, names: Sequence[str]) -> list[str]:
     """
     every = [*names, "valid_to"]
     sums = ", ".join(f"sum(hash(hash(key, {quoted(name)})))" for name in every)
+    all_read = db.one("SELECT (SELECT count(*) FROM versions) = (SELECT count(*) FROM reads)")
     sides = [
         db.run(f"SELECT {sums} FROM (SELECT *, hash(source_id, version) AS key FROM {side})")[0]
-        for side in ("versions WHERE source_id IN (SELECT record FROM reads)", "rebuilt")
+        for side in ("versions" if all_read else "versions WHERE source_id IN (SELECT record FROM reads)", "rebuilt")
     ]
     return [name for name, one, other in zip(every, *sides, strict=True) if one != other]
 
