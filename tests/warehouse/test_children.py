@@ -66,6 +66,17 @@ def test_a_deal_without_children_has_no_row(tmp_path: Path) -> None:
             assert [(0,)] == db.run(f"SELECT count(*) FROM {name.removesuffix('s')}_history")
 
 
+def test_comments_outlive_views_that_are_made_anew(tmp_path: Path) -> None:
+    """As when a column's type is changed and changed back before the next snapshot."""
+    with Engine().writing(tmp_path / "work.duckdb") as db:
+        layout.create(db, "test")
+        layout.dress(db)
+        layout.create_records(db)
+        layout.dress(db)
+        lacking = "SELECT table_name, column_name FROM duckdb_columns() WHERE table_name = 'opportunities'"
+        assert [] == db.run(f"{lacking} AND comment IS NULL")
+
+
 def test_an_older_file_gains_the_lists(tmp_path: Path) -> None:
     """A file without them, with a column that a mapping added, has them at the end, NULL; its rows stay."""
     work = Warehouse(tmp_path, lock=nullcontext)

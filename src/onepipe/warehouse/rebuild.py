@@ -27,7 +27,7 @@ IN_PLACE = 10  # columns; where more differ, new rows are cheaper (measured)
 AT_ONCE = 100_000  # versions
 MEMORY = "1GB"  # rows as they are beside rows as they become; with less, DuckDB gave up at 500,000 versions
 _SIDES = "versions v JOIN rebuilt r USING (source_id, version)"
-_SAME = ("connection", "connector", "source_id", "version")
+_SAME = ("connection", "connector", "source_id", "version")  # what a version is known by: never another one
 _OWN = tuple(column.name for column in KEPT if column not in (*KEY, *MAPPED, *NESTED))
 _BEFORE = ("status", "updated_at")  # what else `composed` asks of the version before
 
