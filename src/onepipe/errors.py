@@ -128,6 +128,10 @@ class BadPayload(SourceError):
     advice = "What was loaded is safe, and nothing of this answer was taken; run again, and report it if it stays"
 
 
+class NotAccepted(BadPayload):
+    """The CRM understood a read and refuses it: what was asked for, not the credential or the place."""
+
+
 class Rejected(BadPayload):
     """The CRM understood a write and refuses it: final, and certainly not done.
 

@@ -20,9 +20,10 @@ from onepipe.errors import (
 )
 from onepipe.pull import backfill
 from onepipe.pull.details import pay, roll
-from onepipe.pull.job import OPPORTUNITY, Job, Options, unforeseen
+from onepipe.pull.job import OPPORTUNITY, Job, Options, lies_ahead, unforeseen
 from onepipe.pull.learned import remember_lacks, tell_unkept
 from onepipe.pull.merge import Merging
+from onepipe.pull.pages import place, take_over
 from onepipe.pull.recount import Recount
 from onepipe.pull.scan import Distrusted, Scan, new_slice, open_slice
 from onepipe.pull.sweep import sweep
@@ -98,12 +99,12 @@ def _begin(job: Job, choose: Callable[[Standing], Slice]) -> tuple[Standing, Sli
         if job.options.full:
             debts.owe_all(db, job.name, details, job.account.now())
         debts.owe_new(db, job.name, debts.never_asked(db, job.name, details), job.account.now())
+        take_over(job, standing.slice.name if standing.slice else None)
         piece = choose(standing)
         books.keep_slice(db, piece)
         seen.forget(db, job.name, piece.name)
-    for folder in (job.warehouse.spool / job.name).glob("*"):
-        if folder.name != piece.name:
-            forget(folder)
+    if standing.slice and standing.slice.name != piece.name:
+        forget(place(job, standing.slice.name))
     job.report.of(OPPORTUNITY).complete_through = standing.cursor
     return replace(standing, slice=piece), piece
 
@@ -118,6 +119,7 @@ def _read(job: Job, standing: Standing, piece: Slice, executor: ThreadPoolExecut
     began, before = job.account.now(), job.account.http.requests
     try:
         scan.run()
+        _tombstones(job, standing, merging)
     except Distrusted as broken:
         return _read_without(job, standing, broken.fact, broken.sentence, merging, executor)
     except Incomplete as error:  # read to its end; only what it states is not so, whatever its order
@@ -135,14 +137,19 @@ def _read(job: Job, standing: Standing, piece: Slice, executor: ThreadPoolExecut
     if piece.kind == "first" and piece.resumed and job.account.facts.order is None and (lack := _lack(job, merging)):
         _give_up(job, merging)
         return job.report.fall("partial", lack)
-    _tombstones(job, standing, merging)
-    merging.close(standing.cursor)
+    if piece.kind == "first":  # before what it saw is kept: else nothing would be known of it after a kill
+        job.account.seen_first()
+    once_more = scan.stirred and not again and piece.kind != "backfill"
+    merging.close(standing.cursor, moves=not once_more)
     tell_unkept(job, standing, merging)
     note_scan(job, standing, piece, job.account.http.requests - before, began)
     remember_lacks(job, standing, piece)
-    if scan.stirred and not again and piece.kind != "backfill":
+    if once_more:
         job.say("deals were added or changed while their pages were read: the list is read once more")
         return _read(job, *_same_again(job, standing, piece), executor, again=True)
+    if piece.kind == "change" and lies_ahead(standing.cursor, merging.slice.hi):
+        job.say("the cursor lies ahead of the CRM's clock, which was wrong then or is now: everything is read")
+        return _read(job, standing, _instead(job, standing, "full"), executor)
     return _compare(job, standing, piece, scan.stated, executor)
 
 
@@ -180,6 +187,9 @@ def _compare(job: Job, standing: Standing, piece: Slice, stated: int | None, exe
     elif piece.kind == "full":
         broken = _after(job, lambda job: sweep(job, piece, standing.live))
         if broken is None or isinstance(broken, Suspect):  # a sweep that broke off explains no count
+            if standing.source_count is None:  # asked for the first time, beside this very read
+                with job.warehouse.look() as db:
+                    standing = books.standing(db, job.name)
             _after(job, lambda job: Recount(job, standing).after_all(stated if whole else None))
     elif piece.kind == "change":
         recount = Recount(job, standing)
@@ -272,6 +282,7 @@ def _settle(job: Job) -> None:
 def _settle_parts(db: Database, job: Job) -> None:
     """The coverage of reference lists, which were read if they are in the report, and of details."""
     lists, details = job.account.facts.reference, job.account.reading.details
-    read = [name for name in lists if name in job.report.resources and job.report.status == "complete"]
+    complete = job.report.status == "complete"
+    read = [name for name in lists if name in job.report.resources and complete]
     through = job.account.http.first_date or job.report.started_at
-    coverage.cover_parts(db, job.name, [*read, *details], through)
+    coverage.cover_parts(db, job.name, [*read, *details], through if complete else None)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 from uuid import uuid4
 
-from onepipe.errors import OnepipeError, RateLimited, Stopped, UsageError
+from onepipe.errors import NotAccepted, OnepipeError, RateLimited, Rejected, Stopped, UsageError
 from onepipe.pull.cut import DAWN, Bound, counting, cut, widened
 from onepipe.pull.job import OPPORTUNITY, Job
 from onepipe.pull.recount import looked_into
@@ -120,7 +120,10 @@ def _cut(job: Job, asked: tuple[Bound, Bound]) -> list[Piece]:
         total = count(None, None)
         if total is None or (total <= SMALL and not any(asked)):
             return []
-        parts = cut(count, *asked, job.account.now())
+        try:
+            parts = cut(count, *asked, job.account.now())
+        except (NotAccepted, Rejected) as refusal:
+            return _uncut(job, refusal)
     except RateLimited as error:
         error.message = f"{error.message.rstrip('.')} while the history was counted, which begins anew next time"
         raise
@@ -135,6 +138,14 @@ def _cut(job: Job, asked: tuple[Bound, Bound]) -> list[Piece]:
     job.watch.expects(job.name, *job.account.cost(rows))
     job.say(f"cut into {len(plan)} slices by date of last change" if len(plan) > 1 else "read in one slice")
     return plan
+
+
+def _uncut(job: Job, refusal: OnepipeError) -> list[Piece]:
+    """No slices: the list is counted, but refuses the dates it was asked for."""
+    job.say(f"the list refuses the dates that were asked for ({refusal}): everything is read in one piece")
+    with job.commit() as db:
+        books.distrust(db, job.name, "filter", job.account.now())
+    return []
 
 
 def _read(job: Job, scan: Scan, plan: Sequence[Piece], piece: Piece) -> bool:
@@ -197,12 +208,14 @@ def _settle(job: Job, hi: datetime | None, total: int, *, whole: bool, in_one_go
 
     `in_one_go`: no row can have moved between two pages while no run was at work; else the next run sweeps.
     """
+    if whole:
+        job.account.seen_first()
     with job.commit() as db:
         before = books.standing(db, job.name)
         pieces.drop(db, job.name)
         coverage.cover(db, job.name, source_count=total)
         if whole:
-            through = max(filter(None, (hi, before.cursor)), default=None)
+            through = before.cursor or hi  # a slice is not read again where rows changed places in it
             coverage.cover(db, job.name, complete_through=through)
             job.report.of(OPPORTUNITY).complete_through = through
         hidden = whole and before.listed > total  # no list shows them any more: closed, archived, or deleted meanwhile

@@ -4,8 +4,9 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 from onepipe.decode import Record
-from onepipe.errors import AuthRefused, Gone, RateLimited, SourceError
+from onepipe.errors import AuthRefused, BadPayload, Gone, RateLimited, SourceError, Unavailable
 from onepipe.pull.job import Job
+from onepipe.pull.pages import place
 from onepipe.spool import Spool, forget, segments
 from onepipe.warehouse import coverage, debts, landing
 
@@ -50,7 +51,7 @@ def pay(job: Job) -> None:
     while owed := _owed(job, unpaid):
         detail = owed[0][0]
         paid, failed = _fetch(job, [debt for debt in owed if debt[0] == detail])
-        _land(job, detail, paid)
+        failed |= _land(job, detail, paid)
         unpaid |= {(detail, source_id) for source_id in failed}
         trouble = trouble or next(iter(failed.values()), None)
         if trouble and (len(unpaid) >= GIVE_UP_AFTER or isinstance(trouble, AuthRefused | RateLimited)):
@@ -70,13 +71,15 @@ def _fetch(job: Job, owed: list[Debt]) -> tuple[list[Record | str], dict[str, So
     """For each debt its answer, or the bare id where the record is gone; and the errors, by id."""
     http, connector = job.account.http, job.account.connector
     before, paid, failed = http.requests, list[Record | str](), dict[str, SourceError]()
+    with job.warehouse.look() as db:
+        answers = debts.ever_paid(db, job.name, owed[0][0])
 
     def ask(debt: Debt) -> Record | str | SourceError:
         detail, source_id, payload = debt
         try:
             return Record(source_id, connector.detail(detail, source_id, payload))  # type: ignore[attr-defined]
-        except Gone:
-            return source_id
+        except Gone as gone:
+            return _told(job, debt, gone) if answers else source_id
         except SourceError as error:
             return error
 
@@ -88,6 +91,7 @@ def _fetch(job: Job, owed: list[Debt]) -> tuple[list[Record | str], dict[str, So
                     failed[source_id] = answer
                 else:
                     paid.append(answer)
+                    answers |= isinstance(answer, Record)
             job.watch.page(job.name, owed[0][0], start + len(part), len(owed), http.requests)
             final = any(isinstance(error, AuthRefused | RateLimited) for error in failed.values())
             if final or len(failed) >= GIVE_UP_AFTER or job.stop.is_set():
@@ -96,8 +100,24 @@ def _fetch(job: Job, owed: list[Debt]) -> tuple[list[Record | str], dict[str, So
     return paid, failed
 
 
-def _land(job: Job, detail: str, paid: list[Record | str]) -> None:
-    folder = job.warehouse.spool / job.name / "details"
+def _told(job: Job, debt: Debt, gone: Gone) -> str | SourceError:
+    """What a detail that is not there tells where the account has answered it before: only a deal that is gone, too.
+
+    A path may be missing for a minute; the debt of a deal that still answers is owed until it is back.
+    """
+    detail, source_id, payload = debt
+    try:
+        job.account.connector.get(source_id, payload)
+    except Gone:
+        return source_id
+    except SourceError as error:
+        return error
+    return Unavailable(f"{job.name}: {detail} of {source_id} is not there, although the deal is: {gone.message}")
+
+
+def _land(job: Job, detail: str, paid: list[Record | str]) -> dict[str, SourceError]:
+    """Land what was fetched; the errors of what could not be kept, by id, which else would be asked for without end."""
+    folder = place(job, "details")
     forget(folder)
     spool = Spool(folder, redaction=job.account.redaction)
     spool.add(detail, [answer for answer in paid if isinstance(answer, Record)], at=job.account.now())
@@ -105,5 +125,11 @@ def _land(job: Job, detail: str, paid: list[Record | str]) -> None:
     with job.commit() as db:
         counts = landing.land_details(db, job.account.reading, job.run_id, detail, list(segments(folder)))
         debts.pay(db, job.name, [(detail, answer) for answer in paid if isinstance(answer, str)])
+        asked = [answer if isinstance(answer, str) else answer.id for answer in paid]
+        left = debts.left(db, job.name, detail, asked)
     job.report.of(detail).counts.add(counts)
     forget(folder)
+    return {
+        one: BadPayload(f"{job.name}: what {detail} of {one} answers cannot be kept: it is no compact JSON")
+        for one in left
+    }

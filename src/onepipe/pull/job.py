@@ -14,6 +14,7 @@ from onepipe.warehouse.database import Database
 from onepipe.warehouse.work import Warehouse
 
 OPPORTUNITY = "opportunity"
+NO_DATE = timedelta(minutes=10)  # how far we step back when the server sends no usable Date
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,3 +95,8 @@ class Job:
         """Tell whoever looks on, and the report."""
         self.report.notices.append(text)
         self.watch.say(self.name, text)
+
+
+def lies_ahead(cursor: datetime | None, hi: datetime | None) -> bool:
+    """Whether a cursor is of a future that a scan begun at `hi` does not know: the CRM's clock was wrong, or is now."""
+    return cursor is not None and hi is not None and cursor - hi > NO_DATE

@@ -2,11 +2,9 @@
 
 from onepipe.errors import BadPayload
 from onepipe.pull.job import Job
-from onepipe.pull.merge import Merging
+from onepipe.pull.merge import UNKEPT, Merging
 from onepipe.warehouse import books
 from onepipe.warehouse.books import Slice, Standing
-
-UNKEPT = "unkept"  # the fact that proved wrong: every record can be kept
 
 
 def tell_unkept(job: Job, standing: Standing, merging: Merging) -> None:
@@ -15,13 +13,15 @@ def tell_unkept(job: Job, standing: Standing, merging: Merging) -> None:
     One met for the first time holds the cursor, so that the next run asks for it again. One that is as it was then
     holds nothing up, and is told until a complete read meets none.
     """
-    known, complete = UNKEPT in standing.distrust, merging.slice.kind in ("first", "full")
-    if merging.met and not merging.unkept and not known:
+    known = UNKEPT in standing.distrust
+    complete = merging.slice.kind in ("first", "full") and not merging.slice.resumed
+    new = merging.unkept > 0 and not known and not merging.slice.resumed
+    if merging.met or (known and complete):
         with job.commit() as db:
-            books.distrust(db, job.name, UNKEPT, job.account.now())
-    elif known and complete and not merging.met:
-        with job.commit() as db:
-            books.trust(db, job.name, UNKEPT)
+            if merging.met and not new:
+                books.distrust(db, job.name, UNKEPT, job.account.now())
+            else:
+                books.trust(db, job.name, UNKEPT)
     if merging.met or (known and not complete):
         job.report.fall(
             "partial",

@@ -5,9 +5,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
 from itertools import groupby
-from pathlib import Path
 
-from onepipe.pull.job import OPPORTUNITY, Job
+from onepipe.pull.job import OPPORTUNITY, Job, lies_ahead
+from onepipe.pull.pages import place
 from onepipe.report import Counts
 from onepipe.spool import Segment, forget, segments
 from onepipe.warehouse import books, coverage, landing, lateness, pieces, seen, verdicts
@@ -17,6 +17,8 @@ from onepipe.warehouse.database import Database
 AT_ROWS = 10_000  # segments wait until there are so many rows, or
 AT_SECONDS = 10.0  # until they have waited so long
 AT_MOST = 50_000  # rows in one transaction
+
+UNKEPT = "unkept"  # the fact that proved wrong: every record can be kept
 
 Tombstones = list[tuple[str, str, datetime | None, datetime]]
 
@@ -28,7 +30,7 @@ class Merging:
         self.job = job
         self.slice = piece
         self.executor = executor
-        self.folder: Path = job.warehouse.spool / job.name / piece.name
+        self.folder = place(job, piece.name)
         self.gone: Tombstones = []
         self.met = False
         """Whether this slice met records that could not be kept, known ones included."""
@@ -64,13 +66,18 @@ class Merging:
         self.wait()
         self._merge(list(segments(self.folder)))
 
-    def close(self, cursor: datetime | None) -> None:
-        """Merge what is left, end the slice and move the cursor, in one transaction."""
+    def close(self, cursor: datetime | None, *, moves: bool = True) -> None:
+        """Merge what is left, end the slice and move the cursor, in one transaction.
+
+        `cursor` is where it stands; it stays there where not `moves`, since the same is about to be read once more.
+        """
         self.wait()
-        self._merge(list(segments(self.folder)), closing=True, cursor=cursor)
+        self._merge(list(segments(self.folder)), closing=True, cursor=cursor, moves=moves)
         forget(self.folder)
 
-    def _merge(self, waiting: list[Segment], closing: bool = False, cursor: datetime | None = None) -> None:
+    def _merge(
+        self, waiting: list[Segment], *, closing: bool = False, cursor: datetime | None = None, moves: bool = False
+    ) -> None:
         waiting = [segment for segment in waiting if segment.number > self.slice.merged_to]
         while waiting or closing:
             batch = _some(waiting)
@@ -79,9 +86,11 @@ class Merging:
                 piece, counts = self._land(db, batch)
                 if closing and not waiting:
                     kept = not (self.unkept or any(count.unkept for _, count in counts))
-                    counts.append(self._end(db, piece, cursor, kept=kept))
+                    counts.append(self._end(db, piece, cursor, moves=moves and kept))
                 else:
                     books.keep_slice(db, piece)
+                    if self.met:  # a later run that goes on behind these pages does not meet it
+                        books.distrust(db, self.job.name, UNKEPT, self.job.account.now())
             self.slice = piece
             for resource, count in counts:
                 self.job.report.of(resource).counts.add(count)
@@ -117,15 +126,16 @@ class Merging:
             stamped = self.job.account.facts.stamp is not None
             lateness.note(db, self.job.name, self.job.run_id, piece.kind, piece.hi, stamped=stamped)
 
-    def _end(self, db: Database, piece: Slice, cursor: datetime | None, *, kept: bool) -> tuple[str, Counts]:
+    def _end(self, db: Database, piece: Slice, cursor: datetime | None, *, moves: bool) -> tuple[str, Counts]:
         pieces.ended(db, self.job.name, piece.kind, piece.fetched, piece.started_at, self.job.account.now())
         books.drop_slice(db, self.job.name)
         latest = self.job.their_now()
         counts = landing.land_deletions(db, self.job.account.reading, self.job.run_id, self.gone, latest=latest)
         if counts.deleted:
             verdicts.marked(db, self.job.name)
-        if piece.kind != "backfill" and kept:
-            through = max(filter(None, (piece.hi, cursor)), default=None)
+        if piece.kind != "backfill" and moves:
+            known = None if piece.kind == "full" and lies_ahead(cursor, piece.hi) else cursor
+            through = max(filter(None, (piece.hi, known)), default=None)
             coverage.cover(db, self.job.name, complete_through=through)
             self.job.report.of(OPPORTUNITY).complete_through = through
         if self.source_count is not None:

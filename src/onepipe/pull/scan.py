@@ -8,14 +8,14 @@ from typing import Any, cast
 from uuid import uuid4
 
 from onepipe.connector import Window
-from onepipe.errors import BadPayload, PagingLoop, SourceError
+from onepipe.errors import BadPayload, NotAccepted, PagingLoop, Rejected, SourceError
 from onepipe.paging import Page, Token
-from onepipe.pull.job import OPPORTUNITY, Job
+from onepipe.pull.job import NO_DATE, OPPORTUNITY, Job
 from onepipe.pull.merge import Merging
+from onepipe.pull.pages import place
 from onepipe.spool import Spool, segments
 from onepipe.warehouse.books import Slice, Standing
 
-NO_DATE = timedelta(minutes=10)  # how far we step back when the server sends no usable Date
 END = ["end"]  # what the last page of a list leads to; any other page leads to ["next", token]
 
 
@@ -40,9 +40,10 @@ def open_slice(job: Job, standing: Standing) -> Slice | None:
         return None
     if piece.kind == "backfill" and not job.options.bounded:
         return None
-    if piece.kind == "change" and not job.account.facts.order:
+    resumed = piece.resume is not None or _is_kept(place(job, piece.name))
+    if piece.kind == "change" and not (resumed and job.account.facts.order):
         return None
-    return replace(piece, resumed=piece.resume is not None or _is_kept(job.warehouse.spool / job.name / piece.name))
+    return replace(piece, resumed=resumed)
 
 
 def _is_kept(folder: Path) -> bool:
@@ -65,8 +66,8 @@ def _kind(job: Job, standing: Standing) -> str:
         return "backfill"
     if not standing.live:
         return "first"
-    swept = standing.last_sweep_at
-    due = swept is None or job.account.now() - swept >= job.account.sweep
+    swept, now = standing.last_sweep_at, job.account.now()
+    due = swept is None or now - swept >= job.account.sweep or swept - now > NO_DATE  # our clock was set back
     blind = job.account.facts.filter == "none" or "filter" in standing.distrust or standing.cursor is None
     asked = job.options.sweep or job.options.full or job.options.command == "backfill"
     return "full" if due or blind or asked else "change"
@@ -131,9 +132,9 @@ class Scan:
                 if not (history and resource in self.job.report.resources):  # a slice before this one read it
                     self._refer(resource)
             kept = self._kept()
+            self._expect(kept is None)
             if kept == END:
                 return
-            self._expect(kept is None)
             filters = account.facts.filter != "none" and "filter" not in self.standing.distrust
             window = Window(
                 since=self.since if filters else None,
@@ -142,8 +143,9 @@ class Scan:
                 distrust=self.standing.distrust,
                 history=history,
             )
-            self._fill(OPPORTUNITY, self._checked(account.connector.pull(OPPORTUNITY, window)), window.resume)
+            self._fill(OPPORTUNITY, self._checked(self._accepted(window)), window.resume)
         finally:
+            self._count(OPPORTUNITY)  # also what was asked for before it broke off
             self.spool.flush()
 
     def _go_on(self) -> None:
@@ -167,11 +169,15 @@ class Scan:
         return cast("list[Any] | None", self.merging.slice.resume)
 
     def _expect(self, from_start: bool) -> None:
-        """A first load says what it expects to cost before it begins; what it must come to, also when it goes on."""
-        if self.merging.slice.kind != "first":
+        """A first load says what it expects to cost before it begins; what it must come to, also when it goes on.
+
+        A complete read asks for the count where the first load left none: without one no later run has what to compare.
+        """
+        full = self.merging.slice.kind == "full" and self.job.account.facts.filter == "range"
+        if self.merging.slice.kind != "first" and not (full and self.standing.source_count is None):
             return
         self.merging.source_count = self.job.account.connector.count()
-        if from_start:
+        if from_start and not full:
             self.job.watch.expects(self.job.name, *self.job.account.cost(self.merging.source_count))
 
     def _fill(self, resource: str, pages: Iterator[Page], begun: Token = None) -> None:
@@ -218,6 +224,20 @@ class Scan:
         requests = self.job.account.http.requests
         self.job.report.of(resource).requests += requests - self.counted
         self.counted = requests
+
+    def _accepted(self, window: Window) -> Iterator[Page]:
+        """The pages; of a list that answers, but refuses the dates it was asked for, nothing can be narrowed."""
+        pages = self.job.account.connector.pull(OPPORTUNITY, window)
+        try:
+            first = next(pages, None)
+        except (NotAccepted, Rejected) as refusal:
+            if window.since is None and window.until is None:
+                raise
+            self.job.account.connector.count()  # raises where the list answers nothing at all
+            raise Distrusted("filter", f"the list refuses the dates that were asked for ({refusal})") from refusal
+        if first is not None:
+            yield first
+            yield from pages
 
     def _checked(self, pages: Iterator[Page]) -> Iterator[Page]:
         """The pages, as long as no row is from outside of what was asked, or out of the declared order.

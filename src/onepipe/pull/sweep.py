@@ -10,15 +10,16 @@ from datetime import datetime, timedelta
 from itertools import islice
 
 from onepipe.decode import Record
-from onepipe.errors import Gone, Suspect
+from onepipe.errors import Gone, SourceError, Suspect
 from onepipe.pull.job import OPPORTUNITY, Job
+from onepipe.pull.pages import place
 from onepipe.spool import Spool, forget, segments
-from onepipe.warehouse import coverage, landing, seen, verdicts
+from onepipe.warehouse import books, coverage, landing, seen, verdicts
 from onepipe.warehouse.books import Slice
 
 ASK_AT_MOST = 2_000  # ids in one sweep, those asked longest ago first; what a person decided about is asked for whole
 AT_A_TIME = 500  # ids of a decision that are asked for and marked in one transaction
-PROOF = timedelta(minutes=1)  # so long a refusal counts after a record known to live has answered
+PROOF = timedelta(seconds=10)  # so long a refusal counts after a record known to live has answered
 SAMPLE = 20  # refused one after the other at the very beginning, they make a large absence suspect without asking on
 
 Known = tuple[str, bytes]  # the id and the newest payload of a record that is stored
@@ -38,6 +39,8 @@ class _Absence:
     missing: list[Known]
     decided: list[Known]
     witnesses: list[Known]
+    since: datetime
+    """When the sweep began: with the read, or with what answered before an earlier one was interrupted."""
     refused: dict[str, str] = field(default_factory=dict)
     answered: list[Record] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
@@ -51,10 +54,14 @@ def sweep(job: Job, piece: Slice, known: int) -> None:
     """Settle what became of records that a complete read, `piece`, did not meet; `known` were live before it.
 
     Raises Suspect, with nothing marked and the finding written down, when the guard stops it.
+    What answered before it was interrupted is landed, and not asked for again by the next one.
     """
     absence = _absence(job, piece, known)
     try:
         _judge(absence)
+    except SourceError:
+        _break_off(absence)
+        raise
     except _Doubt as doubt:
         count = _write_down(absence, str(doubt))  # a new credential stays new until somebody has decided
         raise suspect(job, f"{doubt}; {count} wait for a decision") from doubt
@@ -78,13 +85,16 @@ def suspect(job: Job, finding: str) -> Suspect:
 
 def _absence(job: Job, piece: Slice, known: int) -> _Absence:
     with job.warehouse.look() as db:
-        missing = seen.missing(db, job.name, piece.name)
+        swept = books.standing(db, job.name).last_sweep_at
+        asked = max(filter(None, (swept, job.account.now() - job.account.sweep)))
+        missing = seen.missing(db, job.name, piece.name, asked)
+        since = seen.asked_since(db, job.name, piece.name, asked) or piece.started_at
         witnesses = seen.witnesses(db, job.name, piece.name)
         approved = verdicts.waiting(db, job.name) if job.options.approve else frozenset()
         known -= seen.left_alive(db, job.name)
     decided = [one for one in missing if one[0] in approved]
     rest = [one for one in missing if one[0] not in approved]
-    return _Absence(job, piece, known - len(decided), rest, decided, witnesses)
+    return _Absence(job, piece, known - len(decided), rest, decided, witnesses, min(since, piece.started_at))
 
 
 def _judge(absence: _Absence) -> None:
@@ -108,9 +118,9 @@ def _judge(absence: _Absence) -> None:
 
 
 def _ask(absence: _Absence, missing: list[Known]) -> None:
-    """Ask for each id by itself: it is refused, or its record answers."""
+    """Ask for each id by itself: it is refused, or its record answers; behind the last refusal a known one must."""
     connector, http = absence.job.account.connector, absence.job.account.http
-    before = http.requests
+    before, refused = http.requests, len(absence.refused)
     try:
         for source_id, payload in missing:
             absence.job.go_on()
@@ -120,6 +130,9 @@ def _ask(absence: _Absence, missing: list[Known]) -> None:
                 _prove(absence)
                 absence.refused[source_id] = absence.evidence or gone.evidence
             absence.asked.append(source_id)
+        if len(absence.refused) > refused:
+            absence.proved_at = None
+            _prove(absence)
     finally:
         absence.job.report.of(OPPORTUNITY).requests += http.requests - before
 
@@ -167,13 +180,21 @@ def _write_down(absence: _Absence, doubt: str) -> int:
     return count
 
 
+def _break_off(absence: _Absence) -> None:
+    """Keep what answered of a sweep that was interrupted; refusals are judged together, and are asked for again."""
+    answered, absence.refused = [record.id for record in absence.answered], {}
+    _land(absence)
+    with absence.job.commit() as db:
+        seen.answered(db, absence.job.name, answered, absence.read.started_at)
+
+
 def _land(absence: _Absence) -> None:
     """Land what answered and mark what was refused, since the last time."""
     job, now = absence.job, absence.job.account.now()
     gone = [(source_id, evidence, None, now) for source_id, evidence in absence.refused.items()]
     if not gone and not absence.answered:
         return
-    folder = job.warehouse.spool / job.name / "sweep"
+    folder = place(job, "sweep")
     forget(folder)
     spool = Spool(folder, redaction=job.account.redaction)
     spool.add(OPPORTUNITY, absence.answered, at=now)
@@ -191,6 +212,6 @@ def _land(absence: _Absence) -> None:
 def _end(absence: _Absence) -> None:
     job = absence.job
     with job.commit() as db:
-        seen.end(db, job.name, absence.read.name, absence.asked, job.account.now())
+        seen.end(db, job.name, absence.read.name, absence.asked, absence.since)
         verdicts.clear(db, job.name)
-        coverage.cover(db, job.name, last_sweep_at=absence.read.started_at)
+        coverage.cover(db, job.name, last_sweep_at=absence.since)

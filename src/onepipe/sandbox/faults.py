@@ -71,8 +71,9 @@ class Faulty(Protocol):
 class Fault:
     """One fault; it fires on the `nth` matching request (from 1) and on `count` requests in all (None: for ever).
 
-    path is a pattern such as "/api/opportunity*" on the path below the CRM's base URL; lists limits it to reads of
-    opportunity lists (the default for kinds that make sense only there). `fired` counts how often it struck.
+    path is a pattern such as "/api/opportunity*" on the path below the CRM's base URL; query names parameters with the
+    value they must have ("*": any); lists limits it to reads of opportunity lists (the default for kinds that make
+    sense only there). `fired` counts how often it struck.
     """
 
     kind: str
@@ -111,7 +112,7 @@ class Fault:
             (wanted and not is_list)
             or (self.method is not None and self.method != call.method)
             or not fnmatchcase(call.path, self.path)
-            or any(asked.get(name) != value for name, value in self.query.items())
+            or any(name not in asked or value not in ("*", asked[name]) for name, value in self.query.items())
         ):
             return False
         self.met += 1

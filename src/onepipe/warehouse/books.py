@@ -247,8 +247,12 @@ def fence(db: Database, lease: str, number: int) -> None:
 
 
 def distrust(db: Database, connection: str, fact: str, now: datetime) -> None:
-    """Stop believing a declared fact of this account."""
-    db.run("INSERT INTO store.distrust VALUES (?, ?, ?)", [connection, fact, as_text(now)])
+    """Stop believing a declared fact of this account; what is not believed already stays as it is."""
+    db.run(
+        "INSERT INTO store.distrust SELECT $connection, $fact, $now WHERE NOT EXISTS "
+        "(SELECT 1 FROM store.distrust WHERE connection = $connection AND fact = $fact)",
+        {"connection": connection, "fact": fact, "now": as_text(now)},
+    )
 
 
 def trust(db: Database, connection: str, fact: str) -> None:

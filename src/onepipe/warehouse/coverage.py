@@ -15,7 +15,8 @@ UPDATE coverage SET live_count = c.live, undated_rows = c.undated, problems = c.
         SELECT count(*) FROM late_rows WHERE connection = $connection AND kind = 'late'),
     history_from = coalesce(history_from, $now::TIMESTAMPTZ), details_owed = (
         SELECT count(*) FROM store.debts WHERE connection = $connection AND completes), details_through = coalesce(
-        (SELECT min(since) FROM store.debts WHERE connection = $connection AND completes), $now::TIMESTAMPTZ)
+        (SELECT min(since) FROM store.debts WHERE connection = $connection AND completes),
+        CASE WHEN $complete THEN $now::TIMESTAMPTZ ELSE details_through END)
 FROM (SELECT count(*) AS live, count(*) FILTER (updated_at IS NULL) AS undated, (
           SELECT count(*) FROM problems p JOIN store.current o USING (connection, source_id, payload_hash)
           WHERE connection = $connection AND NOT o.is_deleted) AS problems
@@ -55,7 +56,7 @@ def settle(db: Database, connection: str, now: datetime, *, complete: bool, whol
     `whole` is False for a run that was asked for a part of the history only: it proves nothing about the rest.
     """
     values = {"connection": connection, "now": as_text(now)}
-    db.run(_SETTLED, values)
+    db.run(_SETTLED, values | {"complete": complete})
     if complete and whole:
         db.run("UPDATE connections SET last_success_at = $now WHERE connection = $connection", values)
         db.run("UPDATE coverage SET oldest_failure_at = NULL WHERE connection = ?", [connection])

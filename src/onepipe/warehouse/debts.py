@@ -28,6 +28,22 @@ def pay(db: Database, connection: str, paid: Sequence[tuple[str, str]]) -> None:
         )
 
 
+def left(db: Database, connection: str, detail: str, asked: Sequence[str]) -> list[str]:
+    """Those of the ids `asked` that still owe the detail."""
+    rows = db.run(
+        "SELECT source_id FROM store.debts WHERE connection = $connection AND detail = $detail "
+        "AND list_contains($asked::VARCHAR[], source_id)",
+        {"connection": connection, "detail": detail, "asked": list(asked)},
+    )
+    return [source_id for (source_id,) in rows]
+
+
+def ever_paid(db: Database, connection: str, detail: str) -> bool:
+    """Whether the account has ever answered the detail, for any record."""
+    sql = "SELECT 1 FROM store.details WHERE connection = ? AND detail = ? LIMIT 1"
+    return bool(db.run(sql, [connection, detail]))
+
+
 def forgive(db: Database, connection: str, details: Sequence[str]) -> None:
     """Drop debts of details that are switched off."""
     db.run(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from onepipe.warehouse.database import Database
-from onepipe.warehouse.instants import as_text
+from onepipe.warehouse.instants import as_text, iso, moment
 
 # Live records that the complete read $slice of $connection did not meet, but for those a person left alive.
 MISSING = """SELECT c.source_id, c.payload_seq FROM store.current c
@@ -23,18 +23,29 @@ def forget(db: Database, connection: str, name: str) -> None:
     db.run("DELETE FROM store.seen WHERE connection = ? AND slice <> ?", [connection, name])
 
 
-def missing(db: Database, connection: str, name: str) -> list[tuple[str, bytes]]:
+def missing(db: Database, connection: str, name: str, asked: datetime) -> list[tuple[str, bytes]]:
     """Live records that the complete read just ended did not meet: (source_id, newest payload).
 
-    Those never asked for by id first, then those asked for longest ago.
+    Those never asked for by id first, then those asked for longest ago, and none that answered later than `asked`.
     """
     rows = db.run(
         f"SELECT c.source_id, r.payload FROM ({MISSING}) c JOIN store.raw r ON r.seq = c.payload_seq "
         "LEFT JOIN store.unlisted u ON u.connection = $connection AND u.source_id = c.source_id "
-        "ORDER BY u.asked_at NULLS FIRST, c.source_id",
-        {"connection": connection, "slice": name},
+        "WHERE coalesce(u.asked_at <= $asked::TIMESTAMPTZ, true) ORDER BY u.asked_at NULLS FIRST, c.source_id",
+        {"connection": connection, "slice": name, "asked": as_text(asked)},
     )
     return [(source_id, payload.encode()) for source_id, payload in rows]
+
+
+def asked_since(db: Database, connection: str, name: str, asked: datetime) -> datetime | None:
+    """When the first of those was asked for that `missing` leaves out, since they answered later than `asked`."""
+    return moment(
+        db.one(
+            f"SELECT {iso('min(u.asked_at)')} FROM ({MISSING}) c JOIN store.unlisted u ON u.connection = $connection "
+            "AND u.source_id = c.source_id AND u.asked_at > $asked::TIMESTAMPTZ",
+            {"connection": connection, "slice": name, "asked": as_text(asked)},
+        )
+    )
 
 
 def witnesses(db: Database, connection: str, name: str) -> list[tuple[str, bytes]]:
@@ -53,16 +64,28 @@ def left_alive(db: Database, connection: str) -> int:
     return int(db.one("SELECT count(*) FROM store.acknowledged WHERE connection = ?", [connection]))
 
 
-def end(db: Database, connection: str, name: str, asked: Sequence[str], now: datetime) -> None:
+def answered(db: Database, connection: str, asked: Sequence[str], at: datetime) -> None:
+    """Keep that live records which no list shows answered when they were asked for by id."""
+    db.run(
+        "DELETE FROM store.unlisted WHERE connection = ? AND source_id IN (SELECT unnest(?::VARCHAR[]))",
+        [connection, list(asked)],
+    )
+    db.run(
+        "INSERT INTO store.unlisted SELECT ?, unnest(?::VARCHAR[]), ?::TIMESTAMPTZ",
+        [connection, list(asked), as_text(at)],
+    )
+
+
+def end(db: Database, connection: str, name: str, asked: Sequence[str], since: datetime) -> None:
     """Forget what was seen; keep which live records no list shows (archived ones), and when each was asked for.
 
-    Called after the dead were marked; `asked` were asked for by id just now.
+    Called after the dead were marked; `asked` were asked for by id in a sweep that was begun at `since`.
     """
     db.run(
-        "CREATE OR REPLACE TEMP TABLE unlisted AS SELECT c.source_id, CASE WHEN c.source_id IN "
-        f"(SELECT unnest($asked::VARCHAR[])) THEN $now::TIMESTAMPTZ ELSE u.asked_at END AS asked_at FROM ({MISSING}) c "
-        "LEFT JOIN store.unlisted u ON u.connection = $connection AND u.source_id = c.source_id",
-        {"connection": connection, "slice": name, "asked": list(asked), "now": as_text(now)},
+        "CREATE OR REPLACE TEMP TABLE unlisted AS SELECT c.source_id, CASE WHEN u.asked_at > $since::TIMESTAMPTZ "
+        "OR c.source_id IN (SELECT unnest($asked::VARCHAR[])) THEN $since::TIMESTAMPTZ ELSE u.asked_at END AS asked_at "
+        f"FROM ({MISSING}) c LEFT JOIN store.unlisted u ON u.connection = $connection AND u.source_id = c.source_id",
+        {"connection": connection, "slice": name, "asked": list(asked), "since": as_text(since)},
     )
     db.run("DELETE FROM store.unlisted WHERE connection = ?", [connection])
     db.run("INSERT INTO store.unlisted SELECT ?, source_id, asked_at FROM unlisted", [connection])
