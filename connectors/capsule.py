@@ -106,8 +106,8 @@ class Capsule(Connector):
 
     def deleted(self, since: datetime | None) -> Iterator[Page]:
         since = since or datetime(2000, 1, 1, tzinfo=UTC)
-        with suppress(Gone):  # the API of the first years: no tombstones, the sweep finds deletions
-            answer = self.http.get(f"{OPPORTUNITIES}/deleted", gone=True, since=utc(since, STAMP))
+        with suppress(Gone):  # the API of the first years: no tombstones (or read as an id), the sweep finds deletions
+            answer = self.http.get(f"{OPPORTUNITIES}/deleted", gone=(400, 404, 405, 410), since=utc(since, STAMP))
             yield xml_page(answer.content, "deletedOpportunity", stamp="deletedDate")
 
     def detail(self, name: str, record_id: str, payload: bytes) -> bytes:
@@ -129,8 +129,7 @@ class Capsule(Connector):
         return Request("DELETE", f"{OPPORTUNITIES}/{part(record_id)}")
 
     def created_since(self, since: datetime, change: Change) -> Iterator[Record]:
-        for page in self._list(lastmodified=utc(since, STAMP)):
-            yield from page.records
+        return (record for page in self._list(lastmodified=utc(since, STAMP)) for record in page.records)
 
     @action(look="_tagged")
     def add_tag(self, *, id: str, tag: str) -> Request:
@@ -201,9 +200,7 @@ class Capsule(Connector):
     @read
     def customfields(self, *, id: str) -> bytes:
         """The custom fields of one opportunity that have a value."""
-        with suppress(Gone):
-            return self._children(id, "customfields")
-        return self._children(id, "customfield")
+        return self._fields(id)[1]
 
     @read
     def history(self, *, id: str) -> bytes:
@@ -224,9 +221,14 @@ class Capsule(Connector):
             raise BadPayload(f"Capsule's answer to {name} is no list.")
         return found
 
+    def _fields(self, record_id: str) -> tuple[str, bytes]:  # the path that answers, and what it answers
+        with suppress(Gone):
+            return self._path(record_id, "customfields"), self._children(record_id, "customfields")
+        return self._path(record_id, "customfield"), self._children(record_id, "customfield")
+
     def _child(self, method: str, record_id: str, name: str, key: str, *carries: str) -> Request:
-        path = f"{self._path(record_id, name)}/{part(key)}"
-        return Request(method, path, carries=carries, gone=())  # a 404 may be the tag's or the party's
+        # a 404 may be the tag's or the party's
+        return Request(method, f"{self._path(record_id, name)}/{part(key)}", carries=carries, gone=())
 
     def _retag(self, record_id: str, wanted: list[str]) -> list[Request]:  # one a tag missing or too many
         held = [one["name"] for one in json.loads(self.tags(id=record_id))]
@@ -234,12 +236,11 @@ class Capsule(Connector):
         return added + [self._child("DELETE", record_id, "tag", tag, "tags") for tag in held if tag not in wanted]
 
     def _custom(self, record_id: str, wanted: Change) -> Request:  # the others stay: merged by tag and label
-        try:
+        defined = [{"label": name, "type": "Text"} for name in wanted]  # where none are listed: by the label, as text
+        with suppress(Gone):
             defined = json.loads(self._children("customfield", "definitions"))
-        except Gone:  # accounts of the first years list none: by the label, as text
-            defined = [{"label": name, "id": name, "type": "Text"} for name in wanted]
         body = xml_body("customFields", {"customField": [_field(defined, *one) for one in wanted.items()]})
-        return Request("PUT", self._path(record_id, "customfields"), body, headers=XML, carries=("custom",))
+        return Request("PUT", self._fields(record_id)[0], body, headers=XML, carries=("custom",), gone=())
 
     def _tagged(self, *, id: str, tag: str) -> bool:
         return {"name": tag} in json.loads(self.tags(id=id))
@@ -274,8 +275,8 @@ def _written(method: str, path: str, change: Change) -> Request:
 
 def _field(defined: list[dict[str, Any]], name: str, value: Any) -> dict[str, Any]:
     """One custom field as it is sent, found by its label; with its data tag in brackets where a label stands twice."""
-    names = {f"{one['label']} ({one.get('tag') or one['id']})": one for one in defined}
-    found = [one for full, one in names.items() if name in (full, one["label"])]
+    names = [f"{one['label']} ({key})" if (key := one.get("tag") or one.get("id")) else one["label"] for one in defined]
+    found = [one for full, one in zip(names, defined, strict=True) if name in (full, one["label"])]
     if len(found) != 1:
         raise UsageError(f"{name!r} is not the name of one custom field; there are: {', '.join(names) or 'none'}")
     label, kind = {key: found[0][key] for key in ("tag", "label") if found[0].get(key)}, str(found[0].get("type"))

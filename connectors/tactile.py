@@ -59,6 +59,7 @@ OPPORTUNITIES = "/opportunities"
 LISTS = ("list_all", "recently_won", "recently_lost")
 FILTER = ("updated_after", "updated_before")
 REFUSED = re.compile("compulsory|must be|not a valid|cannot edit|invalid|permission|already has|limit", re.I)
+COST = Scale(Decimal("0.01"), most=Decimal("99999999.99"))
 SAVING = (OPPORTUNITIES, f"{OPPORTUNITIES}/save", "/notes/save")  # where an unknown id may be that of a status
 
 
@@ -81,6 +82,7 @@ class Tactile(Connector):
         filter="range",
         floor=timedelta(minutes=70),
         reference=("options",),
+        drifting=("custom_fields",),  # the definitions of the whole account, on every row
         details=("timeline",),
         settings={
             "archived": "true also reads what was archived before the first run, where list_all answers",
@@ -92,12 +94,7 @@ class Tactile(Connector):
         required=("name", "expected_close_date", "stage_id"),
         places={"type": ("type_id",), "lead_source": ("source_id",)},
         by_id=frozenset({"type", "lead_source"}),
-        habits=Habits(
-            scales={
-                "amount": Scale(Decimal("0.01"), most=Decimal("99999999.99")),
-                "probability": Scale(Decimal("0.05"), rounds=False),
-            }
-        ),
+        habits=Habits(scales={"amount": COST, "probability": Scale(Decimal("0.05"), rounds=False)}),
         derived=("status", "extra.alteredby"),
         notes={"owner": "a user of the site by name; who does not exist is refused"},
     )
@@ -130,14 +127,12 @@ class Tactile(Connector):
         bound = Window(since=since - self.facts.floor).bounds("created_after", "created_before")
         seen = {record.id: record for page in self._numbered(OPPORTUNITIES, **bound) for record in page.records}
         yield from seen.values()
-        hidden = {brief.id for brief in self._unlisted(Window(), bound)} - seen.keys()
-        yield from (self.get(record_id, None) for record_id in hidden)
+        yield from (self.get(one, None) for one in {row.id for row in self._unlisted(Window(), bound)} - seen.keys())
 
     def choices(self, column: str) -> list[tuple[str, str]] | None:
         name = {"stage": "status", "lead_source": "source", "owner": "assigned_to"}.get(column, column)
-        for page in self._options():
-            return list((json_facts(page.records[0].payload, name)[0] or {}).items()) or None
-        return None
+        page = next(self._options(), None)
+        return list((json_facts(page.records[0].payload, name)[0] or {}).items()) or None if page else None
 
     @action(look="_tagged")
     def add_tag(self, *, id: str, tag: str) -> Request:
@@ -177,14 +172,19 @@ class Tactile(Connector):
     @read
     def timeline(self, *, id: str) -> bytes:
         """The notes and e-mails of one opportunity, newest first."""
+        got: dict[int, list[str]] = {}
 
         def page(number: int) -> Page:
             answer = self.http.get(f"{OPPORTUNITIES}/timeline", gone=True, id=id, page=number)
             found = json_page(answer.content, "timeline", id="", total="total", pages="num_pages")
-            entries = [json.dumps(json.loads(one), ensure_ascii=False) for one in found.unreadable]  # a last key counts
-            return Page([Record(one, one.encode()) for one in entries], total=found.total, pages=found.pages)
+            got[number] = [json.dumps(json.loads(one), ensure_ascii=False) for one in found.unreadable]  # last key wins
+            if (found.total, found.pages) == (None, None) and got[number] == got.get(number - 1):
+                return Page([])  # the first accounts answer every page with the whole
+            return Page([Record(one, one.encode()) for one in got[number]], total=found.total, pages=found.pages)
 
-        return rows(by_page(page))
+        with suppress(ValueError, RecursionError):
+            return rows(by_page(page))
+        raise BadPayload("The timeline holds an entry that is not UTF-8, or that cannot be read.")
 
     @read
     def options(self) -> Answer:

@@ -34,8 +34,9 @@ from onepipe.errors import (
 )
 from onepipe.http import Answer, Budget, Gate, Http, part
 from onepipe.http.paths import origin
+from onepipe.http.quota import told
 from onepipe.http.wire import Timeouts, _proxy
-from onepipe.quotas import Quota
+from onepipe.quotas import Quota, Told
 
 TOKEN = "tok+en/with=odd&signs-0123456789"
 PASSWORD = "p4ss word/with+signs"
@@ -181,19 +182,19 @@ def test_a_read_says_exactly_what_was_asked(crm: Crm) -> None:
 
 def test_an_answer_knows_both_clocks_and_its_headers(crm: Crm) -> None:
     """The server's Date is an instant in UTC, ours is the clock we were given; headers have no case."""
-    crm.says("/x", Reply(headers={"X-Total": "41", "X-Odd": "4.1"}))
+    crm.says("/x", Reply(headers={"X-Total": "41", "X-Odd": "4.1", "X-Long": "9" * 5000}))
     http = door(crm)
     answer = http.get("/x")
     assert (NOON, NOON) == (answer.date, answer.at)
-    assert (41, None, None) == (answer.number("x-total"), answer.number("X-Odd"), answer.number("X-None"))
+    assert [41, None, None, None] == [answer.number(name) for name in ("x-total", "X-Odd", "X-Long", "X-None")]
     assert "41" == answer.headers["x-TOTAL"] == answer.headers.get("X-Total")
     assert ("X-Total" in answer.headers, "x" in answer.headers) == (True, False)
     assert (1, NOON, {200: 1}) == (http.requests, http.first_date, dict(http.statuses))
 
 
-@pytest.mark.parametrize("date", ["", "yesterday"])
+@pytest.mark.parametrize("date", ["", "yesterday", "Fri, 31 Dec 9999 23:59:59 -0500"])
 def test_a_date_that_is_missing_or_nonsense_is_none(crm: Crm, date: str) -> None:
-    """Without a usable Date header the server's clock is not known."""
+    """Without a usable Date header, one within the years 1 to 9999 in UTC, the server's clock is not known."""
     crm.says("/x", Reply(headers={"Date": date}))
     http = door(crm)
     assert None is http.get("/x").date
@@ -409,6 +410,7 @@ def test_an_answer_that_never_ends_is_given_up(crm: Crm, monkeypatch: pytest.Mon
         (429, {"Retry-After": format_datetime(NOON.replace(second=7), usegmt=True)}, 7),
         (429, {"Retry-After": format_datetime(NOON.replace(year=2020), usegmt=True)}, 0.25),
         (429, {"X-RateLimit-Reset": str(int(NOON.timestamp()) + 9)}, 9),
+        (429, {"X-RateLimit-Reset": f"{int(NOON.timestamp()) + 9}000"}, 9),  # milliseconds
         (429, {"X-RateLimit-Remaining": "0", "X-RateLimit-Interval-Milliseconds": "10000"}, 10),
     ],
 )
@@ -427,10 +429,13 @@ def test_the_server_says_how_long(crm: Crm, status: int, headers: dict[str, str]
         ({"Retry-After": "3600"}, 3600),
         ({"Retry-After": format_datetime(NOON.replace(hour=13), usegmt=True)}, 3600),
         ({"Retry-After": "99999999999999"}, 366 * 86400),
+        ({"Retry-After": "Fri, 31 Dec 9999 23:59:59 GMT"}, 366 * 86400),
+        ({"X-RateLimit-Reset": "9" * 18}, 366 * 86400),
+        ({"X-RateLimit-Remaining": "0", "X-RateLimit-Interval-Milliseconds": "9" * 18}, 366 * 86400),
     ],
 )
 def test_a_long_wait_is_not_slept_through(crm: Crm, headers: dict[str, str], until: int) -> None:
-    """Beyond a minute the run ends and knows when it may go on."""
+    """Beyond a minute the run ends and knows when it may go on, in a year at the latest, whatever the server says."""
     clock = Clock()
     crm.says("/x", Reply(429, headers=headers))
     http = door(crm, clock)
@@ -440,6 +445,20 @@ def test_a_long_wait_is_not_slept_through(crm: Crm, headers: dict[str, str], unt
     assert (until, [], 1) == ((caught.value.until - NOON).total_seconds(), clock.slept, http.requests)
     with pytest.raises(RateLimited) as caught:
         door(crm, clock, max_wait=10).get("/x")
+
+
+@pytest.mark.parametrize(
+    ("reset", "seconds"),
+    [(f"{int(NOON.timestamp()) + 9}", 9), (f"{int(NOON.timestamp()) + 9}000", 9), ("9" * 18, 366 * 86400)],
+)
+def test_a_quota_begins_anew_within_a_year(crm: Crm, reset: str, seconds: int) -> None:
+    """What an answer tells of a quota holds until its reset, in seconds or milliseconds, and never for ever."""
+    interval = {"X-RateLimit-Interval-Milliseconds": "9" * 18}
+    crm.says("/x", Reply(headers={"X-RateLimit-Limit": "10", "X-RateLimit-Remaining": "5", "X-RateLimit-Reset": reset}))
+    crm.says("/y", Reply(headers={"X-RateLimit-Max": "10", "X-RateLimit-Remaining": "5", **interval}))
+    http = door(crm)
+    assert (Told(10, 5, resets=seconds),) == told(http.get("/x"), 0)
+    assert (Told(10, 5, seconds=366 * 86400),) == told(http.get("/y"), 0)
 
 
 def test_waits_add_up(crm: Crm) -> None:
@@ -556,6 +575,8 @@ def test_a_request_that_is_not_accepted(crm: Crm, status: int) -> None:
             1,
         ),
         (Reply(body=b"Please log in", headers={"Content-Type": "text/html"}), AuthRefused, 1),
+        (Reply(body=b'<?xml version="1.0"?>\n<!-- <a> -->\n<!DOCTYPE HTML><title>Sign in</title>'), AuthRefused, 1),
+        (Reply(body=b"<h1>Please log in</h1>"), AuthRefused, 1),
     ],
 )
 def test_html_is_never_data(crm: Crm, reply: Reply, error: type[OnepipeError], tries: int) -> None:
@@ -570,10 +591,19 @@ def test_html_is_never_data(crm: Crm, reply: Reply, error: type[OnepipeError], t
 
 
 @pytest.mark.parametrize(
-    "body", [b'{"html":"<html>"}', b"<opportunities><opportunity/></opportunities>", b'"<html>"', b"[]", b"%PDF-1.4"]
+    "body",
+    [
+        b'{"html":"<html>"}',
+        b"<opportunities><opportunity/></opportunities>",
+        b"<?xml version='1.0'?><!-- <html> -->\n<parties><person><title>Prof</title></person></parties>",
+        b"<headings><head>x</head></headings>",
+        b'"<html>"',
+        b"[]",
+        b"%PDF-1.4",
+    ],
 )
 def test_what_is_not_html_is_data(crm: Crm, body: bytes) -> None:
-    """Neither a wrong Content-Type nor markup inside a text makes data a page."""
+    """Neither a wrong Content-Type, nor markup in a text, nor an element that HTML has too makes data a page."""
     crm.says("/x", Reply(body=body, headers={"Content-Type": "text/html" if body[:1] != b"%" else "application/pdf"}))
     assert body == door(crm).get("/x").content
 

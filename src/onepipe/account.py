@@ -111,9 +111,9 @@ class Account:
             return None
         try:
             moment = datetime.fromisoformat(stamp.replace(": ", ":").strip())
-        except ValueError:
+            return moment.astimezone(UTC) if moment.tzinfo else None
+        except (ValueError, OverflowError):  # the last: in UTC it is before the year 1 or past 9999
             return None
-        return moment.astimezone(UTC) if moment.tzinfo else None
 
     def cost(self, rows: int | None) -> tuple[int | None, int | None, float | None]:
         """What a first load is expected to take: rows, requests, and seconds where the quota is known to decide."""

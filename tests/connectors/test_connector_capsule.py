@@ -58,9 +58,10 @@ def test_tombstones_are_told(account: Make) -> None:
     assert [str(gone)] == [record.id for page in acme.connector.deleted(None) for record in page.records]
 
 
-def test_an_account_without_tombstones_is_no_failure(account: Make) -> None:
-    """The API of the first years has no list of deletions: 404 there means none."""
-    acme = account("capsule", rows=1, deleted=False)
+@pytest.mark.parametrize("status", [400, 404, 405, 410])
+def test_an_account_without_tombstones_is_no_failure(account: Make, status: int) -> None:
+    """The API of the first years has no list of deletions: it has no such path, or takes its name for an id."""
+    acme = account("capsule", rows=1, deleted=False, deleted_status=status)
     assert [] == list(acme.connector.deleted(datetime.now(UTC)))
     assert b"[]" == acme.connector.ask("deleted", {})
 
@@ -104,6 +105,15 @@ def test_the_first_years_spell_customfield(stranger: Make) -> None:
     for name in ("tag", "customfield"):
         with pytest.raises(Gone):
             gone.connector.detail(name, "43", b"{}")
+
+
+def test_a_person_with_a_title_is_no_login_page(account: Make) -> None:
+    """People are told as they are, with a <title> near the beginning of the answer."""
+    acme = account("capsule")
+    deal, person = acme.crm.insert(), next(key for key, one in acme.crm.parties.items() if one.get("title"))
+    acme.crm.extra_parties[deal] = [person]
+    (told,) = json.loads(acme.connector.detail("party", str(deal), b"{}"))
+    assert (str(person), acme.crm.parties[person]["title"]) == (told["id"], told["title"])
 
 
 def test_views_are_read_to_their_end(account: Make) -> None:

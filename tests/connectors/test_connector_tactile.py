@@ -181,6 +181,39 @@ def test_the_timeline_is_read_to_its_end(account: Make) -> None:
     assert list(range(119, -1, -1)) == [entry["note"]["id"] for entry in found]
 
 
+@pytest.mark.parametrize("notes", [0, 1, 120])
+def test_a_timeline_that_is_told_whole_ends(account: Make, notes: int) -> None:
+    """The first accounts count nothing and know no `page`: a page that is the one before is the end."""
+    acme = account("tactile", timeline_pages=False)
+    deal = acme.crm.insert()
+    for number in range(notes):
+        acme.crm.write_note(deal, f"Note {number}")
+    found = json.loads(acme.connector.detail("timeline", str(deal), b"{}"))
+    assert {f"Note {number}" for number in range(notes)} == {entry["note"]["note"] for entry in found}
+    assert min(notes, 1) + 1 == len([path for path, _ in acme.asked() if path.endswith("timeline")])
+
+
+def test_a_timeline_that_counts_nothing_may_have_pages(stranger: Make) -> None:
+    """A host that gives other entries on the next page is read on, to a page that is empty."""
+
+    def answer(asked: Asked) -> Any:
+        number = int(asked.query["page"])
+        return {"status": "success", "timeline": [{"note": {"id": number, "note": "same"}}] if number < 4 else []}
+
+    found = json.loads(stranger("tactile", answer).connector.detail("timeline", "7", b"{}"))
+    assert [1, 2, 3] == [entry["note"]["id"] for entry in found]
+
+
+@pytest.mark.parametrize("spoilt", ["caf\xe9", "9" * 5000])
+def test_an_entry_that_cannot_be_read_is_a_bad_answer(stranger: Make, spoilt: str) -> None:
+    """Whatever a timeline holds, it is read or it is BadPayload: never garbled, never another error."""
+    entry = f'"{spoilt}"' if "caf" in spoilt else spoilt
+    body = f'{{"status":"success","timeline":[{{"note":{{"note":{entry}}}}}],"num_pages":1,"total":1}}'
+    acme = stranger("tactile", lambda _: Told(200, body.encode("latin-1")))
+    with pytest.raises(BadPayload):
+        acme.connector.detail("timeline", "7", b"{}")
+
+
 def test_options_are_one_record(account: Make) -> None:
     """The names of statuses by id are one reference record, empty in the era whose options are broken."""
     for era, expected in (("doc", b'"5": "Won"'), ("head", b'"status": {}')):

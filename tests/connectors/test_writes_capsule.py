@@ -122,11 +122,25 @@ def test_custom_fields_are_sent_by_label_and_type(writer: Make) -> None:
     assert {("Deals", "Region"), ("", "Renewal"), ("", "Signed")} == set(held)
 
 
+def test_custom_fields_are_sent_to_the_path_that_is_read(writer: Make) -> None:
+    """The first accounts have /customfield alone and list no definitions: sent there, by label and as text."""
+    acme = writer("capsule", early_fields=True, definitions=False)
+    deal = acme.crm.insert()
+    (request,) = acme.connector.update(str(deal), b"{}", {"custom": {"Region": "North"}})
+    assert (f"/api/opportunity/{deal}/customfield", ("custom",)) == (request.path, request.carries)
+    acme.send(request)
+    assert {("", "Region"): {"label": "Region", "text": "North"}} == acme.crm.fields[deal]
+    with pytest.raises(Gone):
+        acme.connector.update("999", b"{}", {"custom": {"Region": "North"}})
+    acme.crm.delete(deal)
+    acme.refused(request)  # whether the deal is gone or the path is not there, a 404 does not say
+
+
 @pytest.mark.parametrize("name", ["Region", "Nothing"])
 def test_a_custom_field_must_be_one(writer: Make, name: str) -> None:
-    """A label that stands twice, or nowhere, is refused with the names there are."""
+    """A label that stands twice, or nowhere, is refused with the names there are: no definition needs an id."""
     acme = writer("capsule")
-    with pytest.raises(UsageError, match=r"Region \(Deals\), Region \(Partners\)"):
+    with pytest.raises(UsageError, match=r"Region \(Deals\), Region \(Partners\), Signed, "):
         acme.connector.update(str(acme.crm.insert()), b"{}", {"custom": {name: "x"}})
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
+from onepipe.errors import BadPayload
 from onepipe.paging import Page, Token
 from onepipe.quotas import Quota
 
@@ -69,8 +70,16 @@ class Window:
 
 
 def rows(pages: Iterable[Page]) -> bytes:
-    """The records of all pages as one JSON array, each exactly as the CRM sent it."""
-    return b"[" + b",".join(record.payload for page in pages for record in page.records) + b"]"
+    """The records of all pages as one JSON array, each exactly as the CRM sent it.
+
+    Raises BadPayload where an element is no record (see `Page.unreadable`): without it the list would pass for whole.
+    """
+    records: list[bytes] = []
+    for page in pages:
+        if page.unreadable:
+            raise BadPayload("The list holds an element that is no object, has no id or is not UTF-8.")
+        records += [record.payload for record in page.records]
+    return b"[" + b",".join(records) + b"]"
 
 
 def utc(instant: datetime | None, form: str) -> str | None:

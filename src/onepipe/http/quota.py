@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from onepipe.errors import DiskTrouble, RateLimited, Stopped
-from onepipe.http.answer import Answer
+from onepipe.http.answer import LONGEST, Answer, until_reset
 from onepipe.quotas import DAY, SPENT, Grant, Quota, Told
 
 MAX_WAIT = 60.0
@@ -59,6 +59,7 @@ class Pace:
     ) -> None:
         self._ledger, self._clock, self._sleep, self._max_wait = ledger, clock, sleep, max_wait
         self._grant: Grant | None = None
+        self._granted_at = 0.0
         self._changed = ledger.changed
         self._told: Sequence[Told] = ()
         self._lock = threading.Lock()
@@ -115,11 +116,12 @@ class Pace:
             now = self._ledger.clock()
             grant = self._grant
             used_up = grant and (not grant.left or max(now, grant.begins) > grant.until)
+            used_up = used_up or now < self._granted_at  # our clock was set back: what it names is far off
             if grant is None or used_up or self._changed != self._ledger.changed:
                 self._changed = self._ledger.changed
                 grant = self._grant = self._ledger.take(grant, self._told)
                 self._told = ()
-                now = self._ledger.clock()
+                now = self._granted_at = self._ledger.clock()
             if not grant.left:
                 return max(grant.wait, 0.001), grant.why, False
             at = max(now, grant.begins)
@@ -178,8 +180,8 @@ def told(answer: Answer, now: float) -> tuple[Told, ...]:
     if left is not None and limit:
         reset, interval = answer.number("x-ratelimit-reset"), answer.number("x-ratelimit-interval-milliseconds")
         server_now = answer.date.timestamp() if answer.date else now
-        resets = None if reset is None else max(0.0, reset - server_now if reset > 1_000_000_000 else float(reset))
-        found.append(Told(limit, left, resets, interval / 1000 if interval else None))
+        resets = None if reset is None else until_reset(reset, server_now)
+        found.append(Told(limit, left, resets, min(interval / 1000, LONGEST) if interval else None))
     daily, left = answer.number("x-ratelimit-limit-daily"), answer.number("x-ratelimit-daily-remaining")
     if daily and left is not None:
         found.append(Told(daily, left, seconds=DAY))

@@ -7,15 +7,26 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from onepipe.errors import AuthRefused, BadPayload, Gone, OnepipeError, RateLimited, Rejected, Unavailable
+from onepipe.errors import (
+    AuthRefused,
+    BadPayload,
+    Gone,
+    NotAccepted,
+    OnepipeError,
+    RateLimited,
+    Rejected,
+    Unavailable,
+)
 from onepipe.excerpt import excerpt, visible
-from onepipe.http.answer import Answer, http_date
+from onepipe.http.answer import LONGEST, Answer, http_date, until_reset
 
 # 520 to 524 are what a common CDN answers when the server behind it does not.
 RETRIED = frozenset((408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524))
-_YEAR = 366 * 86400.0
 _REMAINING = "x-ratelimit-remaining"
-_HTML = re.compile(rb"<!doctype\s+html|<html|<head\b|<body\b|<title\b", re.I)
+_PROLOGUE = re.compile(rb"(?:\xef\xbb\xbf|\s|<\?.*?\?>|<!--.*?-->)*", re.S)
+_HTML = re.compile(
+    rb"<(?:!doctype\s+html|(?:html|head|body|title|meta|link|style|script|h[1-6]|p|div|center|form)(?=[\s/>]))", re.I
+)
 _DOWN = re.compile(r"maintenance|unavailable|gateway|overload|temporar|be back|try again|5\d\d\b|down for", re.I)
 _LOGIN = re.compile(rb"log.?in|sign.?in|password|session|authori[sz]|sso\b", re.I)
 _LOGIN_PATH = re.compile(r"log.?in|sign.?in|auth|sso|suspen|terms|password", re.I)
@@ -73,7 +84,7 @@ def _judged(
         return Verdict(Unavailable(told, "Check the connection's base_url.", lasting=True))
     if status >= 500:
         return Verdict(Unavailable(f"The CRM failed: {said}"))
-    return Verdict(BadPayload(f"The CRM does not accept the request: {said}"))
+    return Verdict(NotAccepted(f"The CRM does not accept the request: {said}"))
 
 
 _CREDENTIAL = "Check the connection's credentials, and that their user may read opportunities."
@@ -87,7 +98,7 @@ def _later(answer: Answer, said: str, now: float, why: str) -> Verdict:
 
 
 def server_wait(answer: Answer, now: float) -> float | None:
-    """Return how many seconds the server asks to wait, on its own clock; None where it does not say.
+    """Return how many seconds the server asks to wait, on its own clock, a year at most; None where it does not say.
 
     Retry-After as seconds or as a date, else X-RateLimit-Reset (epoch seconds, Capsule API v1) or the interval of
     X-RateLimit-Interval-Milliseconds (LeadConnector). A refused or a last allowed request only.
@@ -99,17 +110,17 @@ def server_wait(answer: Answer, now: float) -> float | None:
     server_now = date.timestamp() if date else now
     text = (answer.headers.get("retry-after") or "").strip()
     if re.fullmatch(r"\d+(\.\d+)?", text):
-        return min(float(text), _YEAR)
+        return min(float(text), LONGEST)
     instant = http_date(text)
     if instant:
-        return max(0.0, instant.timestamp() - server_now)
+        return min(max(0.0, instant.timestamp() - server_now), LONGEST)
     if not spent:
         return None
     reset = answer.number("x-ratelimit-reset")
     if reset is not None:
-        return max(0.0, reset - server_now if reset > 1_000_000_000 else float(reset))
+        return until_reset(reset, server_now)
     interval = answer.number("x-ratelimit-interval-milliseconds")
-    return None if interval is None else interval / 1000
+    return None if interval is None else min(interval / 1000, LONGEST)
 
 
 def _redirected(answer: Answer, what: str) -> OnepipeError:
@@ -136,11 +147,19 @@ def _page_instead_of_data(answer: Answer, what: str, ends: str | None) -> Verdic
 
 
 def _is_page(answer: Answer) -> bool:
-    start = answer.content[:1024].lstrip(b"\xef\xbb\xbf \t\r\n")
+    """Whether it is HTML by what it begins with; what stands deeper may be data (`<title>`: that of a person)."""
+    start = _from_root(answer.content)
     if start[:1] == b"<":
-        return _HTML.search(start) is not None
+        return _HTML.match(start) is not None
     kind = answer.headers.get("content-type") or ""
     return "html" in kind.lower() and bool(start) and start[:1] not in b'{["-0123456789tfn'
+
+
+def _from_root(content: bytes) -> bytes:
+    """The beginning of an answer behind what may stand before its root: marks, blanks, declarations, comments."""
+    prologue = _PROLOGUE.match(content)
+    begins = prologue.end() if prologue else 0
+    return content[begins : begins + 2048]
 
 
 def _cut_short(answer: Answer, what: str) -> Verdict | None:
@@ -166,7 +185,7 @@ def _half_json(content: bytes) -> bool:
 
 
 def _half_xml(content: bytes) -> bool:
-    start = content[:2048].lstrip(b"\xef\xbb\xbf \t\r\n")
+    start = _from_root(content)
     if start[:1] != b"<":
         return False
     root = _ROOT.search(start)

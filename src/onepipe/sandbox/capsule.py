@@ -108,6 +108,7 @@ class Capsule(CapsuleDetails):
         for number in range(max(40, rows // 2)):
             given, family = invent.person(number)
             person = {"id": first + number, "firstName": given, "lastName": family}
+            person["title"] = ("Prof", None, "Ms")[number % 3]
             person["organisationId"] = 2 + number % len(organisations) if number % 3 else None
             self.parties[first + number] = person
         self.people = list(range(first, first + max(40, rows // 2)))
@@ -213,9 +214,9 @@ class Capsule(CapsuleDetails):
         return self._slice(call, [row for row in self._ordered(call) if row["partyId"] == number or row["id"] in extra])
 
     def list_deleted(self, call: Call) -> Answer:
-        """Tombstones in order of their date, from `since` on; 404 where `deleted` is off."""
+        """Tombstones in order of their date, from `since` on; `deleted_status` where `deleted` is off."""
         if not self.options.deleted:
-            raise Refused(self.refuse(404, "could not find opportunity"))
+            raise Refused(self.refuse(self.options.deleted_status, "could not find opportunity"))
         asked = call.param("since")
         since = self._compact(asked) if asked else datetime.min.replace(tzinfo=UTC)
         if self.options.retention_days is not None:
@@ -230,12 +231,12 @@ class Capsule(CapsuleDetails):
         return self._wrapped("milestones", made)
 
     def list_definitions(self, call: Call) -> Answer:
-        """Custom field definitions: label, data tag, type, options as a `;` list."""
+        """Custom field definitions: label, data tag, type, options as a `;` list; 404 where `definitions` is off."""
+        if not self.options.definitions:
+            raise Refused(self.refuse(404, "could not find opportunity"))
         made = [
-            leaves(
-                "customFieldDefinition", {"id": number, "label": label, "tag": tag, "type": kind, "options": options}
-            )
-            for number, (label, tag, kind, options) in enumerate(DEFINITIONS, start=1)
+            leaves("customFieldDefinition", {"label": label, "tag": tag, "type": kind, "options": options})
+            for label, tag, kind, options in DEFINITIONS
         ]
         return self._wrapped("customFieldDefinitions", made)
 

@@ -26,9 +26,11 @@ class CapsuleOptions(Options):
 
     order: of lists, "name" (case-insensitive), "id" or "shuffled"; size: whether wrappers carry it
     lastmodified: "inclusive" or "strict"; deleted: whether /opportunity/deleted exists
+    deleted_status: what it answers where it does not (400 where "deleted" is read as an id)
     retention_days: how long the deleted list remembers, None for ever
     echo_accept: `Content-Type: */*` when Accept is missing or */*
     error_body: "html", "empty" or "xml" for errors in XML mode
+    early_fields: whether custom fields stand at /customfield alone; definitions: whether those are listed
     child_bumps_parent: whether tags, custom fields, history, parties move updatedOn
     extra_elements: whether unknown elements appear
     rate_limit counts per rate_window_seconds (4,000 an hour are documented)
@@ -38,9 +40,12 @@ class CapsuleOptions(Options):
     size: bool = True
     lastmodified: str = "inclusive"
     deleted: bool = True
+    deleted_status: int = 404
     retention_days: int | None = None
     echo_accept: bool = True
     error_body: str = "html"
+    early_fields: bool = False
+    definitions: bool = True
     child_bumps_parent: bool = False
     extra_elements: bool = False
     rate_window_seconds: float = 3600
@@ -199,13 +204,18 @@ class CapsuleDetails(Crm):
 
     def list_fields(self, call: Call, row_id: str) -> Answer:
         """Custom fields that have a value; unticked booleans and empty fields are left out."""
-        held = self.fields.get(self._row(row_id)["id"], {})
+        held = self.fields.get(self._fielded(call, row_id)["id"], {})
         shown = [one for one in held.values() if one.get("boolean") != "false"]
         return self._wrapped("customFields", [leaves("customField", {"id": 1, **one}) for one in shown])
 
+    def _fielded(self, call: Call, row_id: str) -> Row:
+        if self.options.early_fields and call.path.rstrip("/").endswith("customfields"):
+            raise Refused(self.refuse(404, "could not find opportunity"))
+        return self._row(row_id)
+
     def put_fields(self, call: Call, row_id: str) -> Answer:
         """Merges by data tag and label; a label without a value removes the field."""
-        row = self._row(row_id)
+        row = self._fielded(call, row_id)
         held = self.fields.setdefault(row["id"], {})
         _, body = self._parsed(call)
         inner = body.get("customField", []) if isinstance(body, dict) else []

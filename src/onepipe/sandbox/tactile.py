@@ -72,6 +72,7 @@ class TactileOptions(Options):
     tie_seed: permutes rows of the same name; suspended: every page redirects to /suspension
     hidden_ids: rows the token's user may no longer see; page_zero_status: status of the HTML failure for page <= 0
     duplicate_keys: /timeline repeats keys, null first, as the documented sample does
+    timeline_pages: whether /timeline is told in pages; documented is the whole, whatever page is asked for
     """
 
     list_rule: str = "unarchived"
@@ -86,6 +87,7 @@ class TactileOptions(Options):
     hidden_ids: set[int] = field(default_factory=set)
     page_zero_status: int = 500
     duplicate_keys: bool = True
+    timeline_pages: bool = True
 
     def use_era(self, era: str) -> None:
         """Sets list_rule, usernames, offset, messages, options_filled, extra_keys, list_all for "doc" or "head"."""
@@ -127,6 +129,7 @@ class Tactile(Crm):
         invent = Invent(seed, self.name, now)
         self.organisations = {9000 + n: name for n, name in enumerate(invent.companies(max(20, rows // 4)))}
         self.people = {87000 + n: " ".join(invent.person(n)) for n in range(max(40, rows // 2))}
+        self.definitions: list[Row] = [FIELD, TWIN]
         self.sources = dict(enumerate(SOURCES, start=3))
         self.notes: dict[int, list[Row]] = {}
         self._last_note = 500
@@ -198,7 +201,7 @@ class Tactile(Crm):
         if self.options.extra_keys:
             if row["tags"]:
                 shown["tags"] = list(reversed(row["tags"]))
-            shown["custom_fields"] = [FIELD, TWIN]
+            shown["custom_fields"] = self.definitions
             shown["custom_values"] = custom_values(row)
         return shown
 
@@ -395,16 +398,17 @@ class Tactile(Crm):
         return row
 
     def timeline(self, call: Call, path_id: str) -> Answer:
-        """The notes of one opportunity, newest first, 50 a page."""
+        """The notes of one opportunity, newest first, 50 a page; all of them where `timeline_pages` is off."""
         row = self._row(call, path_id)
         notes = sorted(self.notes.get(row["id"], []), key=lambda note: (note["created"], note["id"]), reverse=True)
-        page = max(1, whole(call.param("page"), 1))
-        shown = php_json([{"note": self._note(row, note)} for note in notes[(page - 1) * 50 : page * 50]])
+        page, paged = max(1, whole(call.param("page"), 1)), self.options.timeline_pages
+        listed = notes[(page - 1) * 50 : page * 50] if paged else notes
+        shown = php_json([{"note": self._note(row, note)} for note in listed])
         if self.options.duplicate_keys and not self.options.extra_keys:
             for name in (b'"opportunity":', b'"opportunity_id":'):
                 shown = shown.replace(name, name + b"null," + name)
-        counters = f', "cur_page":{page}, "num_pages":{-(-len(notes) // 50)}, "per_page":50, "total":{len(notes)}}}'
-        return Answer(200, b'{"status":"success","timeline":' + shown + counters.encode())
+        counters = f', "cur_page":{page}, "num_pages":{-(-len(notes) // 50)}, "per_page":50, "total":{len(notes)}'
+        return Answer(200, b'{"status":"success","timeline":' + shown + (counters if paged else "").encode() + b"}")
 
     def _note(self, row: Row, note: Row) -> Row:
         inner = {
@@ -545,6 +549,13 @@ class Tactile(Crm):
         """Puts a note on an opportunity, which moves no stamp; its id."""
         with self.lock:
             return self._add_note(row_id, text, text, self._now())
+
+    def add_option(self, option_id: str, text: str) -> None:
+        """One more value that the account's custom field may take; no stamp moves."""
+        with self.lock:
+            options = FIELD["options"] | {option_id: {"id": option_id, "value": text}}
+            self.definitions = [FIELD | {"options": options}, TWIN]
+            self.touched()
 
     def _set(self, row: Row, changes: Row) -> None:
         tables = {"status": STATUSES, "type": TYPES, "source": self.sources}

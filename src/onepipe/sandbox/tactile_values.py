@@ -18,7 +18,7 @@ from onepipe.sandbox.wire import Call, Row, dump, whole
 
 LONDON = ZoneInfo("Europe/London")  # stamps are stored as its wall time; two such datetimes compare as wall times
 USERS = ("dave", "paul", "greg", "zoë")
-FIELD = {
+FIELD: dict[str, Any] = {
     "id": "7",
     "name": "Region",
     "type": "s",

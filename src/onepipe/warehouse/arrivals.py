@@ -69,13 +69,14 @@ def from_reads(db: Database, reading: Reading, records: Sequence[Stored]) -> Non
 
 
 def hashed(reading: Reading) -> str:
-    """SQL for the hash of `payload`: MD5 without the fields that drift by themselves."""
+    """SQL for the hash of `payload`: MD5 without the fields that drift by themselves, which a list does not have."""
     if not reading.drifting:
         return "md5(payload)"
     nothing = ", ".join(f'"{name}": null' for name in reading.drifting)
     # The patch passes numbers through a double; what that could round away is put back behind it.
     long = "CASE WHEN regexp_matches(payload, '[0-9.]{17}') THEN regexp_extract_all(payload, '[0-9.]{17,}') END"
-    return f"md5(concat(json_merge_patch(payload, {literal('{' + nothing + '}')})::VARCHAR, ({long})::VARCHAR))"
+    still = f"concat(json_merge_patch(payload, {literal('{' + nothing + '}')})::VARCHAR, ({long})::VARCHAR)"
+    return f"md5(CASE WHEN payload LIKE '[%' THEN payload ELSE {still} END)"  # of a list the patch would leave nothing
 
 
 def newest(db: Database) -> int:
