@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -10,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -309,6 +311,27 @@ def test_a_file_of_an_older_onepipe_is_migrated_and_copied(tmp_path: Path) -> No
     with old.reading() as db:
         assert ["a"] == [row["value"] for row in db.execute("SELECT value FROM token")]
     old.close()
+
+
+def test_two_processes_that_migrate_at_once_keep_the_older_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that comes to its copy when the other has migrated does not put the new layout in the place of the old."""
+    place, newer = tmp_path / "control.sqlite", (*MIGRATIONS, ("ALTER TABLE token ADD COLUMN x TEXT",))
+    ControlFile(place).close()
+    connect = sqlite3.connect
+
+    class Late(sqlite3.Connection):
+        def execute(self, sql: str, *given: Any) -> sqlite3.Cursor:
+            if sql.startswith("VACUUM"):
+                monkeypatch.setattr(sqlite3, "connect", connect)
+                ControlFile(place, newer).close()
+            return super().execute(sql, *given)
+
+    monkeypatch.setattr(sqlite3, "connect", lambda *given, **named: connect(*given, factory=Late, **named))
+    ControlFile(place, newer).close()
+    ControlFile(tmp_path / f"control.v{len(MIGRATIONS)}.sqlite").close()
+    assert {"control.sqlite", f"control.v{len(MIGRATIONS)}.sqlite"} == {path.name for path in tmp_path.iterdir()}
 
 
 def test_a_failed_migration_changes_nothing(tmp_path: Path) -> None:

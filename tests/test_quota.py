@@ -18,6 +18,7 @@ import pytest
 
 import onepipe.control.quota as ledger
 from onepipe.control import Allowance, Control, Hold
+from onepipe.control.look import look
 from onepipe.control.rates import Rate
 from onepipe.errors import RateLimited, Stopped
 from onepipe.http import Http
@@ -264,6 +265,29 @@ def test_a_clock_set_back_locks_nobody_out(control: Control, clock: Clock) -> No
     assert [] == clock.slept
 
 
+def test_a_clock_set_back_lets_the_rest_of_a_grant_go(control: Control, clock: Clock) -> None:
+    """A grant that is under way names instants of the old time, which nobody waits for."""
+    queue = pace(control.quotas.allowance("acme", "capsule", (), 0.5), clock)
+    for _ in range(4):
+        queue.turn()
+    clock.now -= 7_200
+    queue.turn()
+    assert [] == clock.slept
+
+
+def test_a_clock_set_back_after_a_refusal_waits_for_nothing_far_off(control: Control, clock: Clock) -> None:
+    """A cut rate goes on at once; whoever comes next waits no longer than the slowest rate asks for."""
+    account = control.quotas.allowance("acme", "capsule", (), 0.5)
+    account.refused(clock.now, 0.0, "The CRM said to wait", slower=True)
+    clock.now += 10_000
+    queue = pace(account, clock)
+    queue.turn()
+    queue.close()
+    clock.now -= 7_200
+    pace(account, clock).turn()
+    assert [] == clock.slept
+
+
 def test_a_stopped_run_does_not_wait(control: Control, clock: Clock) -> None:
     """Where sleeping says that the run is to end, the request does not leave."""
     account = control.quotas.allowance("acme", "onautomate", [Quota(2, 10)], 0.5)
@@ -390,6 +414,31 @@ def test_a_person_can_drop_a_hold(crm: Server, control: Control, clock: Clock) -
     assert account.held() is None
     with door(crm, account, clock) as http:
         http.get("/x")
+
+
+def test_a_hold_beyond_every_calendar_is_told_and_can_be_dropped(
+    control: Control, clock: Clock, tmp_path: Path
+) -> None:
+    """An old file may hold one: everything that reads it goes on, and a person can put it right."""
+    account = control.quotas.allowance("acme", "capsule", (), 0.5)
+    with control.quotas.durable.writing() as db:
+        db.execute("INSERT INTO quota (key, held_until, scan_next) VALUES ('connection:acme', 1e18, 1e18)")
+    last = datetime(9999, 12, 31, tzinfo=UTC)
+    waits, seen = control.quotas.waiting()["connection:acme"], look(tmp_path, clock)
+    assert {last} == {
+        waits.next_scan,
+        waits.hold and waits.hold.until,
+        account.next_scan(),
+        seen.held["connection:acme"][0],
+    }
+    with pytest.raises(RateLimited):
+        pace(account, clock).turn()
+    account.forget()
+    assert (None, None) == (account.held(), account.next_scan())
+    account = control.quotas.allowance("globex", "capsule", [HOURLY], 0.5)
+    account.give_back(None, [Told(4000, 0, resets=1e18)])
+    with pytest.raises(RateLimited):
+        pace(account, clock).turn()
 
 
 def test_a_hold_reaches_a_process_that_is_at_work(tmp_path: Path, clock: Clock) -> None:

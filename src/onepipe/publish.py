@@ -156,8 +156,10 @@ def restore(warehouse: Warehouse, target: Path, say: Say) -> None:
         part = warehouse.path.with_suffix(".part")
         try:
             copied(source, part)
+            _synced(part)  # one that a power cut left empty would be made anew, as another warehouse
             part.chmod(0o600)
             part.rename(warehouse.path)
+            sync_folder(warehouse.path.parent)
         except OSError as error:
             raise DiskTrouble(
                 f"the work file in {warehouse.path.parent} is missing and could not be restored from {source}: {error}",
@@ -209,9 +211,12 @@ def _stamp(target: Path) -> Stamp | None:
 
 
 def _read_marker(target: Path) -> Marker | None:
-    """The marker, through a link of its own: a stale .wal beside the name is not replayed. Raises DiskTrouble."""
+    """The marker, through a link of its own: a stale .wal beside the name is not replayed. Raises DiskTrouble.
+
+    The link is called like a part of the file: one that a killed process left would keep an old snapshot for ever.
+    """
     try:
-        return _through_link(target, target.with_name(f".{target.name}.{uuid4().hex}.look"))
+        return _through_link(target, part_of(target).with_suffix(f".part.{uuid4().hex}"))
     except OSError as error:
         raise DiskTrouble(
             f"it cannot be seen whose file {target} is: {error}; it is not replaced",
@@ -236,12 +241,19 @@ def _through_link(target: Path, link: Path) -> Marker | None:
 
 
 def _put_in_place(part: Path, target: Path, ours: Marker, mode: int = 0o444) -> None:
-    handle = os.open(part, os.O_RDONLY)
-    os.fsync(handle)
-    os.close(handle)
+    _synced(part)
     if snapshot.marker(part) != ours:
         raise OSError("the copy is not whole")
     part.chmod(mode)
     target.with_name(target.name + ".wal").unlink(missing_ok=True)
     part.rename(target)
     sync_folder(target.parent)
+
+
+def _synced(part: Path) -> None:
+    """Have what was written of a file on the disk."""
+    handle = os.open(part, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -12,7 +12,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -60,9 +60,10 @@ class Segment:
     meta: Meta
 
     def remove(self) -> None:
-        """Forget the segment, after the transaction that merged it."""
-        self.path.unlink(missing_ok=True)
-        self.path.with_suffix(".meta").unlink(missing_ok=True)
+        """Forget the segment, after the transaction that merged it. Raises DiskTrouble."""
+        with _translated(self.path.parent, "changed"):
+            self.path.unlink(missing_ok=True)
+            self.path.with_suffix(".meta").unlink(missing_ok=True)
 
 
 class Spool:
@@ -82,7 +83,7 @@ class Spool:
         self.folder = folder
         self.redaction = redaction
         self.monotonic = monotonic
-        self.number = max((segment.number for segment in segments(folder)), default=after)
+        self.number = max([after, *(segment.number for segment in segments(folder))])
         self.place = 0
         self.open_since = 0.0
         self.meta: Meta | None = None
@@ -109,7 +110,7 @@ class Spool:
             meta.unreadable += [item[:500].decode(errors="replace") for item in unreadable]
         except OSError as error:
             self._abandon()
-            raise self._trouble(error) from error
+            raise _trouble(self.folder, "written", error) from error
         if self._due():
             self.flush()
             return True
@@ -161,7 +162,7 @@ class Spool:
             return
         file, meta, part = self.file, self.meta, Path(self.file.name)
         self.file = self.meta = None  # whatever happens: what cannot be written now is fetched again
-        try:
+        with _translated(self.folder, "written"):
             with file:
                 file.flush()
                 os.fsync(file.fileno())
@@ -172,8 +173,6 @@ class Spool:
                 os.fsync(about.fileno())
             part.rename(part.with_suffix(".rows"))
             sync_folder(self.folder)
-        except OSError as error:
-            raise self._trouble(error) from error
 
     def _abandon(self) -> None:
         """Forget a segment of which a write failed: a part of a page may stand in it."""
@@ -181,22 +180,46 @@ class Spool:
         if file is not None:
             with suppress(OSError):
                 file.close()
-            Path(file.name).unlink(missing_ok=True)
-
-    def _trouble(self, error: OSError) -> DiskTrouble:
-        return DiskTrouble(
-            f"the spool in {self.folder} could not be written: {error}",
-            "what was committed before is safe; free some space there and run again",
-        )
+            with suppress(OSError):
+                Path(file.name).unlink(missing_ok=True)
 
 
 def segments(folder: Path) -> Iterator[Segment]:
-    """The whole segments of a slice, in the order they were fetched; from one that is not whole on, none counts."""
-    for path in sorted(folder.glob("*.rows")):
-        meta = msgspec.json.decode(path.with_suffix(".meta").read_bytes(), type=Meta)
-        if meta.size not in (None, path.stat().st_size):
-            return
+    """The whole segments of a slice, in the order they were fetched; from one that is not whole on, none counts.
+
+    What does not count is fetched again. Raises DiskTrouble where a file cannot be read.
+    """
+    with _translated(folder, "read"):
+        paths = sorted(folder.glob("*.rows"))
+    for path in paths:
+        with _translated(folder, "read"):
+            meta = _meta(path.with_suffix(".meta"))
+            if meta is None or meta.size not in (None, path.stat().st_size):
+                return
         yield Segment(int(path.stem), path, meta)
+
+
+def _meta(path: Path) -> Meta | None:
+    """What a segment says of itself; None where that is lost, as a power cut or a bad disk may leave it."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Meta)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None
+
+
+@contextmanager
+def _translated(folder: Path, done: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise _trouble(folder, done, error) from error
+
+
+def _trouble(folder: Path, done: str, error: OSError) -> DiskTrouble:
+    return DiskTrouble(
+        f"the spool in {folder} could not be {done}: {error}",
+        "what was committed before is safe; free some space there and run again",
+    )
 
 
 def forget(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """Publishing: readers are never disturbed, and a file that is not ours is never replaced."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,9 +9,11 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from onepipe.config import load
 from onepipe.errors import ConfigError, DiskTrouble
+from onepipe.keeping import leftovers
 from onepipe.project import Project
-from onepipe.publish import looked_at, publish
+from onepipe.publish import looked_at, publish, restore
 from onepipe.run import Options, sync
 from onepipe.warehouse.rewriting import rewrite
 from onepipe.warehouse.schema import SCHEMA_VERSION
@@ -80,6 +83,28 @@ def test_what_killed_publishes_left_is_removed(shop: Shop) -> None:
     assert [alive] == [path for path in (*left, alive) if path.exists()]
 
 
+LOOKING = """
+import os, signal, sys
+from pathlib import Path
+import onepipe.warehouse.snapshot as snapshot
+from onepipe.publish import looked_at
+snapshot.marker = lambda _: os.kill(os.getpid(), signal.SIGKILL)
+looked_at(Path(sys.argv[1]))
+"""
+
+
+def test_a_look_that_was_killed_keeps_no_old_snapshot(shop: Shop) -> None:
+    """The link that it looked through goes with the next publish; a whole snapshot would take its room for ever."""
+    shop.sync()
+    before = set(shop.folder.iterdir())
+    subprocess.run([sys.executable, "-c", LOOKING, str(shop.warehouse)], check=False)
+    (left,) = set(shop.folder.iterdir()) - before
+    assert [left] == [one.path for one in leftovers.found(load(shop.config), set())]
+    shop.sandbox["administrate"].insert(name="One more")
+    assert shop.sync().published is None
+    assert (before, 1) == (set(shop.folder.iterdir()), shop.warehouse.stat().st_nlink)
+
+
 def test_a_writer_that_holds_the_snapshot_does_not_stop_a_sync(shop: Shop) -> None:
     """Somebody with the published file open for writing neither blocks a run nor the next snapshot."""
     shop.sync()
@@ -144,6 +169,31 @@ def test_a_missing_work_file_is_restored_from_the_snapshot(shop: Shop, tmp_path:
     assert [(60, 60)] == shop.sql(
         "SELECT (SELECT count(*) FROM opportunity_history), (SELECT count(*) FROM opportunities)"
     )
+
+
+def test_a_restored_work_file_is_on_the_disk_before_it_has_its_name(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut leaves it missing or whole: one of no length would be taken for one that was never begun."""
+    shop.sync()
+    work, steps = tmp_path / ".onepipe" / "work.duckdb", list[str]()
+    work.unlink()
+    fsync, rename = os.fsync, Path.rename
+
+    def synced(handle: int) -> None:
+        steps.append(f"fsync {Path(f'/proc/self/fd/{handle}').readlink()}")
+        fsync(handle)
+
+    def renamed(path: Path, target: Path) -> Path:
+        steps.append(f"rename {path}")
+        return rename(path, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(Path, "rename", renamed)
+    with Project(shop.config, "test") as project:
+        restore(project.warehouse, shop.warehouse, lambda _: None)
+    part = work.with_suffix(".part")
+    assert [f"fsync {part}", f"rename {part}", f"fsync {work.parent}"] == steps
 
 
 def test_users_views_are_created_at_every_publish_and_a_broken_one_stops_nothing(shop: Shop, tmp_path: Path) -> None:

@@ -3,13 +3,17 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import onepipe.rebind as rebinding
+from onepipe.control import Control, Edits, Erased, Wish
 from onepipe.errors import ConfigError, LeaseHeld, UsageError
 from onepipe.project import Project
 from onepipe.rebind import Rebinding, intended, rebind
 from onepipe.sandbox import Sandbox
+from tests.effort import some_rows
 from tests.engine.conftest import Shop, error, resource
 from tests.engine.test_sweeps import DEAD, hide
 
@@ -148,3 +152,71 @@ def test_an_unfinished_read_goes_nowhere_else(shop: Shop, elsewhere: Sandbox) ->
     assert [(None,)] == shop.sql("SELECT suspect_since FROM coverage WHERE resource = 'opportunity'")
     report = shop.sync()
     assert ("complete", 30) == (report.status, resource(report, "acme")["new"])
+
+
+def hang(shop: Shop) -> None:
+    """Let something hang on the name in the control file."""
+    with Project(shop.config, "test") as project:
+        edit = Wish(connection="acme", source_id="1", field="name", slot="name", value="Of the old account")
+        project.control.edits.put([edit], "operator")
+        project.control.erased.mark_deals([("acme", "2")], "operator", "")
+        project.control.keep_tokens("acme", {"access": "a"})
+
+
+def hanging(shop: Shop) -> tuple[list[str | None], list[str | None], dict[str, str]]:
+    """What hangs on it: edits that wait, the names that erased persons' deals go by, tokens."""
+    with Project(shop.config, "test") as project:
+        edits, erased = project.control.edits.open(["acme"]), project.control.erased.rows()
+        return [one.value for one in edits], [one.connection for one in erased], project.control.tokens("acme")
+
+
+def dies(monkeypatch: pytest.MonkeyPatch, place: Any, step: str) -> None:
+    """Let it end with Ctrl-C instead of a step."""
+
+    def end(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(place, step, end)
+
+
+@pytest.mark.parametrize(
+    ("place", "step"),
+    some_rows([(rebinding, "_move"), (Erased, "rename"), (Edits, "forget"), (rebinding, "forget")], every=4, first=2),
+)
+def test_killed_anywhere_running_it_again_ends_it(
+    shop: Shop, elsewhere: Sandbox, monkeypatch: pytest.MonkeyPatch, place: Any, step: str
+) -> None:
+    """Nothing of the old account reaches the new one, also where a sync comes in between: that is refused."""
+    hang(shop)
+    point(shop, elsewhere)
+    (shop.folder / ".onepipe" / "spool" / "acme" / "pages").mkdir(parents=True)
+    with monkeypatch.context() as patched:
+        dies(patched, place, step)
+        with pytest.raises(KeyboardInterrupt):
+            rebound(shop, new_account=True)
+    if place is not rebinding:
+        told = error(shop.sync(), "acme")
+        assert ("lease", True) == (told["kind"], "`onepipe rebind acme` was begun" in told["message"])
+    if step != "forget" or place is Edits:
+        assert "acme-1" == rebound(shop, new_account=step == "_move").retired
+    assert ([], ["acme-1"], {}) == hanging(shop)
+    assert "complete" == shop.sync().status
+    assert [("acme", 30), ("acme-1", 30)] == shop.sql(ROWS)
+
+
+def test_a_rebinding_of_which_nothing_came_leaves_everything_as_it_was(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed before the warehouse was changed, and not wanted any more: the edits wait on, and syncs go on."""
+    hang(shop)
+    with monkeypatch.context() as patched:
+        dies(patched, rebinding, "_move")
+        with pytest.raises(KeyboardInterrupt):
+            rebound(shop, new_account=True)
+    before = hanging(shop)
+    with Control(shop.folder / ".onepipe") as control, pytest.raises(LeaseHeld), control.lease("connection:acme"):
+        pass
+    with pytest.raises(UsageError, match="nothing was changed"):
+        rebound(shop)
+    assert (["Of the old account"], ["acme"], {"access": "a"}) == before == hanging(shop)
+    assert "complete" == shop.sync().status

@@ -9,7 +9,7 @@ decide (`conflicts`).
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -97,9 +97,17 @@ class Control:
         with self._file.reading() as db:
             return str(db.execute("SELECT name FROM identity").fetchone()["name"])
 
-    def lease(self, name: str, wait: float = 0.0) -> AbstractContextManager[Lease]:
-        """Hold the lease of `name` ("connection:acme") for a `with`; wait up to `wait` seconds. Raises LeaseHeld."""
-        return self._leases.hold(name, wait)
+    @contextmanager
+    def lease(self, name: str, wait: float = 0.0, *, rebinding: bool = False) -> Iterator[Lease]:
+        """Hold the lease of `name` ("connection:acme") for a `with`; wait up to `wait` seconds. Raises LeaseHeld.
+
+        A connection whose rebinding was begun and not ended is held for that: `rebinding` is for whoever ends it.
+        """
+        with self._leases.hold(name, wait) as lease:
+            connection = name.partition(":")[2]
+            if connection and not rebinding:
+                credentials.refuse_rebinding(self._file, connection)
+            yield lease
 
     def owner(self, name: str) -> Owner | None:
         """Who holds the lease of `name` now; None if it is free."""
@@ -149,13 +157,24 @@ class Control:
         """Take whatever credential a connection uses next for a new one."""
         credentials.doubt(self._file, connection)
 
+    def begin_rebinding(self, connection: str, retired: str) -> None:
+        """Note, before the warehouse is changed, that a name's rows go to `retired`; `forget` ends the rebinding.
+
+        Until then nobody else gets its lease, and whatever credential it uses next is a new one.
+        """
+        credentials.begin_rebinding(self._file, connection, retired)
+
+    def rebinding(self, connection: str) -> str | None:
+        """The name that the rows go to of a rebinding that was begun and not ended; None where there is none."""
+        return credentials.rebinding(self._file, connection)
+
     def forget(self, connection: str) -> None:
-        """Drop what is kept of an account that a name no longer belongs to: tokens, credential, quotas, edits."""
+        """Drop what is kept of an account that a name no longer belongs to: tokens, quotas, edits, credential."""
         self.keep_tokens(connection, {})
         self.quotas.retire(connection)
         self.service.forget(connection)
-        credentials.forget(self._file, connection)
         self.edits.forget(connection)
+        credentials.forget(self._file, connection)  # the last: killed before it, a rebinding is still begun
 
     def copy_to(self, target: Path) -> None:
         """Write all of it into a new file, without what was ever deleted."""

@@ -1,7 +1,8 @@
 """Which credential a connection was last swept with: a new one may see less, and what it does not see is not deleted.
 
 Kept is a keyed hash, whose random key never leaves the control file: nobody can tell the credential from it, nor
-whether two connections share one.
+whether two connections share one. While a name is being rebound, the name that its rows go to stands in that place:
+no credential has such a fingerprint, so whichever comes next is new.
 """
 
 import json
@@ -10,8 +11,10 @@ from collections.abc import Mapping
 from hashlib import blake2b
 
 from onepipe.control.file import ControlFile
+from onepipe.errors import LeaseHeld
 
 _NONE = b""  # the fingerprint of no credential: whatever comes next is new
+_REBINDING = b"rebinding to "
 
 
 class Credential:
@@ -23,8 +26,8 @@ class Credential:
         self._fingerprint = fingerprint(file, connection, values)
 
     def is_new(self) -> bool:
-        """Whether the last sweep was made with another one; False where there was none."""
-        return self._kept() not in (None, self._fingerprint)
+        """Whether the last sweep was made with another one, or with one that nothing is known of."""
+        return self._kept() != self._fingerprint
 
     def keep(self) -> None:
         """From now on this is the one of the last sweep."""
@@ -37,9 +40,7 @@ class Credential:
             _write(self._file, self._connection, self._fingerprint)
 
     def _kept(self) -> bytes | None:
-        with self._file.reading() as db:
-            row = db.execute("SELECT fingerprint FROM credential WHERE connection = ?", (self._connection,)).fetchone()
-        return row["fingerprint"] if row else None
+        return _read(self._file, self._connection)
 
 
 def fingerprint(file: ControlFile, connection: str, values: Mapping[str, str]) -> bytes:
@@ -53,10 +54,36 @@ def doubt(file: ControlFile, connection: str) -> None:
     _write(file, connection, _NONE)
 
 
+def begin_rebinding(file: ControlFile, connection: str, retired: str) -> None:
+    """Note that a name is to mean another account, and its rows go to the name `retired`; `forget` ends it."""
+    _write(file, connection, _REBINDING + retired.encode())
+
+
+def rebinding(file: ControlFile, connection: str) -> str | None:
+    """The name that the rows go to of a rebinding that was begun and not ended; None where there is none."""
+    kept = _read(file, connection)
+    return kept.removeprefix(_REBINDING).decode() if kept and kept.startswith(_REBINDING) else None
+
+
+def refuse_rebinding(file: ControlFile, connection: str) -> None:
+    """Raise LeaseHeld where a rebinding was begun and not ended: what is kept here may be the other account's."""
+    if rebinding(file, connection) is not None:
+        raise LeaseHeld(
+            f"`onepipe rebind {connection}` was begun and did not end. Nothing was sent or changed.",
+            "Type that command again: it ends what it began, or says that nothing came of it.",
+        )
+
+
 def forget(file: ControlFile, connection: str) -> None:
-    """Drop what is kept of a connection's credentials: its next sweep is its first."""
+    """Drop what is kept of a connection's credentials, and end its rebinding."""
     with file.writing() as db:
         db.execute("DELETE FROM credential WHERE connection = ?", (connection,))
+
+
+def _read(file: ControlFile, connection: str) -> bytes | None:
+    with file.reading() as db:
+        row = db.execute("SELECT fingerprint FROM credential WHERE connection = ?", (connection,)).fetchone()
+    return row["fingerprint"] if row else None
 
 
 def _write(file: ControlFile, connection: str, fingerprint: bytes) -> None:

@@ -4,6 +4,7 @@ Never open this file by other means in a process that uses it: closing such a ha
 a second writer gets in.
 """
 
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -156,21 +157,28 @@ class ControlFile:
         found, known = _version(db), len(self._migrations)
         refuse_newer(self.path, found, known)
         if found < known:
-            self._migrate(db)
+            self._migrate(db, found)
 
-    def _migrate(self, db: sqlite3.Connection) -> None:
-        found = _version(db)
-        if found:
-            copy = self.path.with_name(f"control.v{found}.sqlite")
-            copy.unlink(missing_ok=True)
-            db.execute("VACUUM INTO ?", (str(copy),))
-            copy.chmod(0o600)
-        db.execute("BEGIN IMMEDIATE")
-        for step in self._migrations[_version(db) :]:  # asked again: another process may have migrated meanwhile
-            for statement in step:
-                db.execute(statement)
-        db.execute(f"PRAGMA user_version = {len(self._migrations)}")
-        db.execute("COMMIT")
+    def _migrate(self, db: sqlite3.Connection, found: int) -> None:
+        copy = self.path.with_name(f"control.v{found}.sqlite")
+        part = copy.with_name(f".{copy.name}.{os.getpid()}.part")
+        try:
+            if found:
+                part.unlink(missing_ok=True)
+                db.execute("VACUUM INTO ?", (str(part),))
+                part.chmod(0o600)
+            db.execute("BEGIN IMMEDIATE")
+            before = _version(db)  # asked again: another process may have migrated, and kept its copy, meanwhile
+            refuse_newer(self.path, before, len(self._migrations))
+            if found and before == found:
+                part.replace(copy)
+            for step in self._migrations[before:]:
+                for statement in step:
+                    db.execute(statement)
+            db.execute(f"PRAGMA user_version = {len(self._migrations)}")
+            db.execute("COMMIT")
+        finally:
+            part.unlink(missing_ok=True)
 
     def _trouble(self, error: Exception) -> DiskTrouble:
         return DiskTrouble(

@@ -10,13 +10,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from sqlite3 import Connection
 
 import onepipe.control.rates as rates
 import onepipe.control.windows as windows
 from onepipe.control.file import ControlFile
+from onepipe.control.stored import FURTHEST, moment
 from onepipe.control.windows import Room
 from onepipe.quotas import Grant, Quota, Told
 
@@ -89,10 +90,8 @@ class Quotas:
             rows = db.execute("SELECT * FROM quota WHERE held_until > ? OR scan_next > ?", (now, now)).fetchall()
         return {
             row["key"]: Waiting(
-                Hold(datetime.fromtimestamp(row["held_until"], UTC), row["held_why"])
-                if row["held_until"] > now
-                else None,
-                datetime.fromtimestamp(row["scan_next"], UTC) if (row["scan_next"] or 0) > now else None,
+                Hold(moment(row["held_until"]), row["held_why"]) if row["held_until"] > now else None,
+                moment(row["scan_next"]) if (row["scan_next"] or 0) > now else None,
             )
             for row in rows
         }
@@ -206,13 +205,14 @@ class Allowance:
             for one in self._rooms(db, now):
                 if not one.left and one.free_at > max(until, now):
                     until, why = one.free_at, one.why
-        return Hold(datetime.fromtimestamp(until, UTC), why) if until > now else None
+        return Hold(moment(until), why) if until > now else None
 
     def forget(self) -> None:
         """Drop what holds the account back, and what its server said, after a person's decision. Raises DiskTrouble."""
         with self._all.durable.writing() as db:
             for key in {self._own, self._address}:
-                db.execute("UPDATE quota SET held_until = 0, held_why = '', scan_next = NULL WHERE key = ?", (key,))
+                nothing = "held_until = 0, held_why = '', next_at = 0, scan_next = NULL"
+                db.execute(f"UPDATE quota SET {nothing} WHERE key = ?", (key,))
                 db.execute("DELETE FROM quota_told WHERE key = ?", (key,))
         self._all.changed += 1
 
@@ -237,7 +237,7 @@ class Allowance:
         with self._all.durable.reading() as db:
             row = db.execute("SELECT scan_next FROM quota WHERE key = ?", (self._own,)).fetchone()
         found = row["scan_next"] if row else None
-        return datetime.fromtimestamp(found, UTC) if found and found > self.clock() else None
+        return moment(found) if found and found > self.clock() else None
 
     def _wanted(self, back: Grant | None) -> int:
         """As many as were used of the last grant, or twice as many where all of it was used."""
@@ -253,12 +253,12 @@ class Allowance:
             return Grant(0, wait=until - now, why=why)
         rate = rates.read(db, self._paced)
         allowed = rate.now(now)
-        if allowed and rate.next_at > now + 0.0005:
-            return Grant(0, wait=rate.next_at - now, why="The CRM refused faster requests before")
+        if allowed and rate.waits(now):
+            return Grant(0, wait=rate.waits(now), why="The CRM refused faster requests before")
         rooms = self._rooms(db, now)
         for one in rooms:
             if not one.left:
-                return Grant(0, wait=one.free_at - now, why=one.why)
+                return Grant(0, wait=min(one.free_at, FURTHEST) - now, why=one.why)
         number = min([wanted, *(min(one.left, max(1, one.ours // PART_OF_OURS)) for one in rooms)])
         spacing = 0.0
         if allowed:
@@ -288,4 +288,4 @@ class Allowance:
     def _held(self, db: Connection) -> tuple[float, str]:
         both = "SELECT held_until, held_why FROM quota WHERE key IN (?, ?) ORDER BY held_until DESC LIMIT 1"
         row = db.execute(both, (self._own, self._paced)).fetchone()
-        return (row["held_until"], row["held_why"]) if row else (0.0, "")
+        return (min(row["held_until"], FURTHEST), row["held_why"]) if row else (0.0, "")

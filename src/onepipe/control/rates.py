@@ -45,6 +45,11 @@ class Rate:
         cut = max(base / 2, SLOWEST)
         return Rate(cut, base, 0, now, self.refusals + 1 if again else 1, now)
 
+    def waits(self, now: float) -> float:
+        """Seconds until the next request fits; 0 where that is further off than any is booked: a clock was set back."""
+        wait = self.next_at - now
+        return wait if 0.0005 < wait <= 1 / SLOWEST else 0.0
+
     @property
     def pause(self) -> float:
         """Seconds in which nothing leaves after the refusal: longer for each that comes right after the one before."""

@@ -10,6 +10,7 @@ from onepipe.control.file import Row
 from onepipe.records import Stored
 
 Clock = Callable[[], float]
+FURTHEST = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
 
 
 def instant_text(moment: datetime) -> str:
@@ -25,6 +26,11 @@ def instant(text: str) -> datetime:
 def present(clock: Clock) -> str:
     """The present by a clock of ours, in seconds since 1970."""
     return instant_text(datetime.fromtimestamp(clock(), UTC))
+
+
+def moment(seconds: float) -> datetime:
+    """Seconds since 1970 as an instant in UTC; what lies beyond every calendar is its last day."""
+    return datetime.fromtimestamp(min(seconds, FURTHEST), UTC)
 
 
 def keep(db: sqlite3.Connection, connection: str, record: Stored) -> int:

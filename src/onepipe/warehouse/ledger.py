@@ -32,9 +32,10 @@ _KNOWN = """coverage_now AS (
            NULL::VARCHAR AS suspect_reason
     WHERE false)"""
 
+# Of runs the last is the one that was written down last: a clock that was wrong dates one into the future for good.
 _CONNECTIONS = f"""
 WITH {_KNOWN}, newest AS (
-    SELECT connection, arg_max(run_id, started_at) AS run_id FROM sync_runs
+    SELECT connection, arg_max(run_id, rowid) AS run_id FROM sync_runs
     WHERE status <> 'skipped' GROUP BY connection
 ), last_run AS (
     SELECT connection, run_id, any_value(command) AS command, {ISO.format("max(finished_at)")} AS finished_at,
@@ -94,7 +95,7 @@ RUN_KEYS = (
 
 
 _REFUSED = f"""
-SELECT connection, {ISO.format("min(started_at)")}, arg_max(error_kind, started_at), arg_max(error_message, started_at)
+SELECT connection, {ISO.format("min(started_at)")}, arg_max(error_kind, rowid), arg_max(error_message, rowid)
 FROM sync_runs WHERE status = 'failed' AND connection NOT IN (SELECT connection FROM connections) GROUP BY connection
 """
 
