@@ -14,7 +14,9 @@ from pydantic import BaseModel
 
 import onepipe.cli.advice as advice
 import onepipe.cli.explain as explain
+import onepipe.cli.quota as quota
 import onepipe.cli.standing as standing
+import onepipe.cli.sweeps as sweeps
 import onepipe.warehouse.drift as drift
 import onepipe.warehouse.ledger as ledger
 from onepipe import errors, fitting, registry
@@ -187,6 +189,17 @@ def test_every_heading_of_status_is_explained() -> None:
     told = " ".join(cells[0] for cells in rows(section(page("docs/operations.md"), "Status")) if len(cells) == 2)
     headings = [heading.removesuffix(" (UTC)") for heading in standing.STATUS_HEADINGS[2:]]
     assert [] == [heading for heading in headings if heading not in told]
+
+
+def test_every_word_of_sweep_show_of_quota_and_of_explain_is_explained() -> None:
+    """docs/operations.md has a row for what stands in a column of theirs, above one, and below a deal."""
+    text = page("docs/operations.md")
+    shown, columns, notes = (rows(section(text, name)) for name in ("Sweeps", "Quotas and holds", "Explain"))
+    assert set(sweeps.ASKED.values()) <= {cells[0].strip("`") for cells in shown}
+    assert set(quota.HEADINGS[1:]) <= {cells[0] for cells in columns}
+    told = {cells[1].strip("`"): cells[0].strip("`") for cells in notes}
+    assert [] == [note for note, words in explain.NOTES.items() if told.get(note, "-") not in words]
+    assert set(explain.LATE) <= {cells[0].strip("`") for cells in shown}
 
 
 def test_every_event_and_place_of_the_daemon_is_explained() -> None:

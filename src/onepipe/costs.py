@@ -28,8 +28,12 @@ SIDE_BY_SIDE = 4  # details that are
 
 
 def plan(project: Project, words: Sequence[str], options: Options) -> list[dict[str, Any]]:
-    """For each connection its slices and what they are expected to cost; None for what the CRM does not tell."""
-    chosen = [one for one in project.choose(words) if one.enabled]
+    """For each connection its slices and what they are expected to cost; None for what the CRM does not tell.
+
+    Those that are disabled or paused are left out, as a backfill leaves them out.
+    """
+    paused = project.control.service.pauses()
+    chosen = [one for one in project.choose(words) if one.enabled and one.name not in paused]
     return [_unplanned(one, one.fault) if one.fault else _planned(project, one, options) for one in chosen]
 
 
@@ -78,11 +82,19 @@ def _planned(project: Project, connection: Connection, options: Options) -> dict
 
 
 def _parts(project: Project, account: Account, options: Options) -> list[Part]:
-    """The slices that a backfill would read now: those left of an unfinished one, or new ones."""
+    """The slices that a backfill would read now: those left of an unfinished one, or new ones.
+
+    Raises UsageError where a backfill with other bounds is unfinished, as the backfill itself does.
+    """
     kept, distrust = _known(project, account.name)
     asked, count = (options.since, options.until), counting(account.connector)
     sliceable = account.facts.filter == "range" and not {"filter", "range"} & distrust
-    if sliceable and kept and not options.restart and asked == (kept[0].lo, kept[-1].until):
+    if sliceable and kept and not options.restart:
+        if asked != (kept[0].lo, kept[-1].until):
+            raise UsageError(
+                f"{account.name}: a backfill with other bounds is unfinished, and this one would be refused",
+                "`onepipe status` tells its own --since and --until; `--restart` gives it up for this one",
+            )
         count(None, None)
         return [Part(one.lo, one.until, one.rows) for one in kept if one.done_at is None]
     total = count(None, None)

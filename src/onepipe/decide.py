@@ -32,7 +32,7 @@ def approve(project: Project, words: Sequence[str], watch: Watch, wait: float = 
     What is there again is not marked; what has come to be missing since is judged as in any sweep. Raises UsageError
     where nothing waits, ConfigError for unknown connections.
     """
-    names = [one.name for one in _chosen(project, words, enabled=True)]
+    names = [one.name for one in _chosen(project, words, reading=True)]
     options = Options(command="sweep approve", sweep=True, restart=True, approve=True, wait=wait)
     return sync(project, names, options, watch)
 
@@ -69,8 +69,11 @@ def findings(project: Project) -> dict[str, Finding]:
         return verdicts.findings(db)
 
 
-def _chosen(project: Project, words: Sequence[str], enabled: bool = False) -> list[Connection]:
-    """The connections that words choose and on which something waits; one that is named must be among them."""
+def _chosen(project: Project, words: Sequence[str], reading: bool = False) -> list[Connection]:
+    """The connections that words choose and on which something waits; one that is named must be among them.
+
+    `reading`: they are to be read again, so none may be disabled or paused.
+    """
     waiting = findings(project)
     chosen = project.choose(words)
     idle = [one.name for one in chosen if one.name in words and one.name not in waiting]
@@ -81,11 +84,18 @@ def _chosen(project: Project, words: Sequence[str], enabled: bool = False) -> li
             "`onepipe sweep show` tells what does",
         )
     disabled = [one.name for one in found if not one.enabled]
-    if enabled and disabled:
+    if reading and disabled:
         raise UsageError(
             f"{', '.join(disabled)} is disabled in config.yaml, and to approve means to read it again; "
             "nothing was changed",
             "enable it first, or discard what its sweep found",
+        )
+    pauses = project.control.service.pauses() if reading else {}
+    paused = [one.name for one in found if one.name in pauses]
+    if paused:
+        raise UsageError(
+            f"{', '.join(paused)} is paused, and to approve means to read it again; nothing was changed",
+            f"`onepipe resume {' '.join(paused)}` first, or discard what its sweep found",
         )
     return found
 

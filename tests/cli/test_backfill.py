@@ -70,7 +70,7 @@ def test_a_plan_holds_what_is_read_for_each_opportunity(tmp_path: Path) -> None:
 
 
 def test_a_plan_of_an_unfinished_backfill_is_what_is_left(tmp_path: Path, fine: None) -> None:
-    """What is done costs nothing any more."""
+    """What is done costs nothing any more; other bounds, of which the command itself is refused, have no price."""
     with Sandbox(rows=60, seed=7, crms=["administrate"]) as crms:
         write(tmp_path, connection(crms, "administrate"))
         place = Place(tmp_path)
@@ -80,6 +80,54 @@ def test_a_plan_of_an_unfinished_backfill_is_what_is_left(tmp_path: Path, fine: 
         assert 0 < left["slices"] < whole["slices"]
         (anew,) = place.run("backfill", "--plan", "--restart", "--json").json["connections"]
         assert whole["slices"] == anew["slices"]
+        other = ("backfill", "--since", "2026-02-01", "--json")
+        plan, real = place.run(*other, "--plan"), place.run(*other)
+        kinds = [told.json["connections"][0]["error"]["kind"] for told in (plan, real)]
+        assert (2, 2, ["config", "config"]) == (plan.code, real.code, kinds)
+        assert None is plan.json["connections"][0]["rows"]
+        assert 0 == place.run(*other, "--plan", "--restart").code
+
+
+def test_a_plan_that_fails_ends_as_the_backfill_would(tmp_path: Path) -> None:
+    """1 where a CRM refuses the credential, unless --fail-on bears it; a paused connection is left out."""
+    with Sandbox(rows=5, seed=7, crms=["administrate", "tactile"]) as crms:
+        write(tmp_path, connection(crms, "administrate"), connection(crms, "tactile", credentials={"api_token": "no"}))
+        place = Place(tmp_path)
+        told = place.run("backfill", "--plan", "--json")
+        errors = [one["error"] and one["error"]["kind"] for one in told.json["connections"]]
+        assert (1, [None, "auth"]) == (told.code, errors)
+        assert [0, 1] == [place.run("backfill", "--plan", "--fail-on", most).code for most in ("2", "50%")]
+        assert 0 == place.run("pause", "tactile").code
+        told = place.run("backfill", "--plan", "--json")
+        assert (0, ["administrate"]) == (told.code, [one["connection"] for one in told.json["connections"]])
+        assert "tactile: left out: paused since " in told.err
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("bounds", "budget"), [("--since 2026-02-01T00:00:00Z", "5"), ("", "9")])
+def test_status_names_what_goes_on_with_a_backfill(tmp_path: Path, fine: None, bounds: str, budget: str) -> None:
+    """A sync where nothing was loaded before; else that very backfill alone, also after a sync that was complete."""
+    with Sandbox(rows=60, seed=7, crms=["administrate"]) as crms:
+        write(tmp_path, connection(crms, "administrate"))
+        place, command = Place(tmp_path), f"onepipe backfill administrate {bounds}".strip()
+        assert 1 == place.run("backfill", "--budget", "10").code
+        (one,) = place.run("status", "--json").json["connections"]
+        assert (None, "held back") == (one["backfill"], one["state"])
+        assert "else `onepipe sync administrate` does" in " ".join(one["advice"])
+        assert 0 == place.run("sync").code
+        assert 1 == place.run("backfill", *bounds.split(), "--budget", budget).code
+        states = []
+        for _ in range(2):
+            (one,) = place.run("status", "--json").json["connections"]
+            states.append(one["state"])
+            assert command == one["backfill"]["command"]
+            assert any(f"only `{command}` goes on with it" in text for text in one["advice"])
+            assert not any("`onepipe sync administrate` goes on with it" in text for text in one["advice"])
+            told = place.run("sync")
+            assert (0, True) == (told.code, f"`{command}` goes on with it" in told.err)
+        assert ["held back", "complete"] == states
+        assert 0 == place.run(*command.split()[1:]).code
+        assert None is place.run("status", "--json").json["connections"][0]["backfill"]
 
 
 @pytest.mark.long

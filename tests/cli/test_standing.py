@@ -16,6 +16,7 @@ from onepipe.control import Control
 from onepipe.project import Project
 from onepipe.run import Options, sync
 from onepipe.sandbox import Sandbox
+from onepipe.warehouse.work import published
 from tests.cli.conftest import ROWS
 from tests.cli.place import Place, connection, write
 
@@ -159,6 +160,61 @@ def test_each_state_has_its_word_and_the_command_to_type(
     assert (state, True) == (one["state"], typed is None or typed in " ".join(sentences)), sentences
 
 
+BACKFILL = {"slices": 5, "done": 2, "command": "onepipe backfill acme --since 2024-01-01T00:00:00Z"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "typed"),
+    [
+        ("unavailable", "`onepipe check acme` says whether the CRM answers; then `{}`"),  # Ctrl-C pauses it as this
+        ("disk", "; then `{}`"),
+        ("lease", "`{} --wait 600`"),
+        ("internal", "`onepipe --debug backfill acme --since 2024-01-01T00:00:00Z`"),
+    ],
+)
+def test_a_backfill_that_failed_is_begun_again_by_its_own_command(acme: Place, kind: str, typed: str) -> None:
+    """Nobody is told to sync what no sync goes on with; a sync that failed beside it is told as ever."""
+    told = {**FAILING, "error_kind": kind, "open_slices": 3, "backfill": BACKFILL}
+    sentences = " ".join(judged(acme, **told, last_command="backfill")[1])
+    assert (True, False) == (typed.format(BACKFILL["command"]) in sentences, "`onepipe sync acme" in sentences)
+    assert f"a backfill is unfinished (2 of 5 slices are done): only `{BACKFILL['command']}` goes on" in sentences
+    assert "sync acme" in " ".join(judged(acme, **told, last_command="sync")[1])
+
+
+@pytest.mark.parametrize(
+    ("told", "typed"),
+    [
+        ({"state": "retired"}, "name acme in config.yaml again"),
+        ({"state": "disabled"}, "(which reads: enable it first)"),
+        ({"paused": "since 2026-01-15 10:00 UTC by operator"}, "(which reads: `onepipe resume acme` first)"),
+    ],
+)
+def test_a_finding_names_only_what_can_be_typed(acme: Place, told: dict[str, Any], typed: str) -> None:
+    """Of a connection that is retired, disabled or paused a sweep cannot be approved as it stands."""
+    one, sentences = judged(acme, **SUSPECT, **told)
+    text = " ".join(sentences)
+    assert (True, one["state"] != "retired") == (typed in text, "`onepipe sweep discard acme`" in text)
+
+
+def test_a_read_of_everything_is_not_said_to_take_half(acme: Place) -> None:
+    """`reserve:` says how much of a quota is ours, and that is not half of it for everybody."""
+    text = " ".join(judged(acme, next_scan_at="2026-01-15T13:00:00Z")[1])
+    assert ("our part of its quota" in text, "half" in text) == (True, False), text
+
+
+def test_a_damaged_control_file_is_told(place: Place) -> None:
+    """What stands in it is not known then, which is not the same as nothing; and what to type is named."""
+    state = place.folder / ".onepipe"
+    state.mkdir()
+    (state / "control.sqlite").write_bytes(b"not a database" * 500)
+    told, text = place.run("status", "--json"), " ".join(place.run("status").out.split())
+    assert (0, "file is not a database") == (told.code, told.json["control_unreadable"])
+    assert "cannot be read (file is not a database): what is paused, held back" in text
+    assert ("`onepipe restore FILE`" in text, "No daemon is at work" in text) == (True, False)
+    (state / "control.sqlite").write_bytes(b"")  # not laid out yet: nothing stands in it
+    assert None is place.run("status", "--json").json["control_unreadable"]
+
+
 def test_what_is_safe_is_said_of_every_failure(acme: Place) -> None:
     """The first question of everybody whose run failed."""
     for kind in ("auth", "unavailable", "bad_payload", "paging", "config", "lease", "disk", "internal", "rate_limited"):
@@ -258,6 +314,44 @@ def fleet(synced: Place, tmp_path: Path) -> Fleet:
     return made
 
 
+SLICES = (
+    "INSERT INTO store.pieces (connection, place, lo, until, done_at) "
+    "VALUES ('c0', 2, '2026-02-01', {until}, NULL), ('c0', 1, {since}, '2026-02-01', now())"
+)
+OPEN = "INSERT INTO store.slices (connection, slice, kind, lo) VALUES ('c0', 'x', '{kind}', '2025-06-01 00:00:00Z')"
+
+
+@pytest.mark.parametrize(
+    ("rows", "cursor", "command", "told"),
+    [
+        ([SLICES.format(since="NULL", until="NULL")], "now()", "onepipe backfill c0", "(1 of 2 slices are done)"),
+        (
+            [SLICES.format(since="'2025-01-01'", until="'2026-03-01'"), OPEN.format(kind="backfill")],
+            "NULL",
+            "onepipe backfill c0 --since 2025-01-01T00:00:00Z --until 2026-03-01T00:00:00Z",
+            "(1 of 2 slices are done)",
+        ),
+        ([OPEN.format(kind="backfill")], "now()", "onepipe backfill c0 --since 2025-06-01T00:00:00Z", "is unfinished:"),
+        ([SLICES.format(since="NULL", until="NULL")], "NULL", None, "`onepipe sync c0` goes on with it"),
+        ([OPEN.format(kind="full")], "now()", None, "`onepipe sync c0` goes on with it"),
+    ],
+)
+def test_a_backfill_that_no_sync_goes_on_with_has_its_command(
+    fleet: Fleet, rows: list[str], cursor: str, command: str | None, told: str
+) -> None:
+    """With the bounds it was begun with, which any other command would be refused for; and nothing else is named."""
+    place = fleet(1, 0)
+    with duckdb.connect(str(place.folder / "warehouse.duckdb")) as db:
+        db.execute("SET TimeZone = 'UTC'")
+        for row in rows:
+            db.execute(row)
+        db.execute(f"UPDATE coverage SET open_slices = 1, complete_through = {cursor} WHERE resource = 'opportunity'")
+    (one,) = place.run("status", "--json").json["connections"]
+    assert command == (one["backfill"] and one["backfill"]["command"])
+    text = " ".join(one["advice"])
+    assert (True, command is None) == (told in text, "`onepipe sync c0` goes on" in text), text
+
+
 def test_twenty_connections_have_a_line_each(fleet: Fleet) -> None:
     """So many fit on a screen."""
     lines = fleet(20, 1).run("status").out.splitlines()
@@ -309,6 +403,17 @@ def test_a_snapshot_of_an_older_onepipe_can_still_be_read(synced: Place, tmp_pat
         "id"
     ]
     assert [] == place.run("explain", "capsule", key, "--json").json["late"]
+
+
+def test_a_run_that_a_wrong_clock_dated_is_not_the_last_one_for_good(spoilt: tuple[Place, Sandbox]) -> None:
+    """The last run is the one that was written down last, whatever its clock said."""
+    place, _ = spoilt
+    assert 0 == place.run("sync").code
+    with Project(place.config, "test") as project, project.warehouse.commit(None) as db:
+        db.run("UPDATE sync_runs SET started_at = started_at + INTERVAL 1 DAY")
+    run = place.run("sync", "--json").json["run_id"]
+    with published(place.folder / "warehouse.duckdb") as db:
+        assert run == ledger.standings(db)["capsule"]["last_run_id"]
 
 
 @pytest.mark.long

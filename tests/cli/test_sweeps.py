@@ -100,8 +100,11 @@ def test_what_does_not_wait_cannot_be_decided(stopped: Place, verb: str) -> None
     assert 1 == len(stopped.run("sweep", "show", "--json").json["connections"])
 
 
-def test_a_disabled_connection_can_only_be_discarded(stopped: Place, crms: Sandbox) -> None:
-    """To approve means to read again, which config.yaml forbids; to discard needs nobody."""
+def test_a_paused_or_disabled_connection_can_only_be_discarded(stopped: Place, crms: Sandbox) -> None:
+    """To approve means to read again, which somebody wants not to be done; to discard needs nobody."""
+    assert 0 == stopped.run("pause", "capsule").code
+    told = stopped.run("sweep", "approve", "capsule")
+    assert (2, True) == (told.code, "`onepipe resume capsule` first" in told.err), told
     write(stopped.folder, connection(crms, "capsule", enabled=False))
     assert 2 == stopped.run("sweep", "approve", "capsule").code
     assert 0 == stopped.run("sweep", "discard", "capsule").code

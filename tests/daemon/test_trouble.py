@@ -2,6 +2,7 @@
 
 import resource
 import shutil
+import sqlite3
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from onepipe.control import Control
 from onepipe.errors import DiskTrouble
 from onepipe.sandbox import Sandbox
 from tests.cli.place import Place, connection, write
-from tests.daemon.process import daemon, wait_until
+from tests.daemon.process import daemon, wait_for_request, wait_until
 
 
 @pytest.fixture
@@ -50,6 +51,20 @@ def test_nothing_is_committed_into_another_state_folder(tmp_path: Path) -> None:
         (tmp_path / "state").rename(tmp_path / "away")
         with Control(tmp_path / "state"), pytest.raises(DiskTrouble, match="was removed"), control.commit_lock():
             pass
+
+
+@pytest.mark.long
+def test_a_place_that_another_daemon_took_ends_it_with_75(capsule: tuple[Place, Sandbox]) -> None:
+    """As of a machine that slept, also while a run is under way that has to be cut short: it is no fault."""
+    place, crms = capsule
+    with daemon(place) as running:
+        running.wait_for("published")
+        crms["capsule"].faults.add("hang", lists=True, count=None)
+        wait_for_request(crms)
+        with sqlite3.connect(place.folder / ".onepipe" / "control.sqlite") as db:
+            db.execute("UPDATE lease SET number = number + 1 WHERE name = 'daemon'")
+        assert 75 == running.process.wait(120)
+        assert running.found("cut short; what was fetched is kept, the next run goes on from there")
 
 
 @pytest.mark.long

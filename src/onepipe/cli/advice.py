@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import onepipe.cli.screen as screen
+import onepipe.cli.unfinished as unfinished
 
 if TYPE_CHECKING:
     from onepipe.config import Config, Connection, Schedule
@@ -131,8 +132,10 @@ def _state_of(one: Standing, config: "Config") -> Iterator[str]:
         yield f"failing since {screen.when(one['failing_since'], ' UTC')}{cause}"
         yield _remedy(one, config)
         yield from _left_alone(one)
-    elif state not in (*IDLE, "paused") and one["open_slices"] and not one["at_work"]:
+    elif state not in (*IDLE, "paused") and one["open_slices"] and not (one["at_work"] or one.get("backfill")):
         yield f"a read of the whole list was interrupted; `onepipe sync {name}` goes on with it"
+    if one.get("backfill") and state not in (*IDLE, "paused") and not one["at_work"]:
+        yield unfinished.sentence(one["backfill"])
     if one["at_work"]:
         yield f"being read now by {one['at_work']}"
     if one["stale"] and state == "complete":
@@ -174,14 +177,24 @@ def passed_over(one: Standing) -> str | None:
 
 
 def _suspect(one: Standing) -> str:
-    name = one["connection"]
     rows = screen.counted(one["suspect_rows"], "deal") if one["suspect_rows"] else "many deals"
     since = f" since {screen.when(one['suspect_since'], ' UTC')}" if one["suspect_since"] else ""
     why = f" ({one['suspect_reason']})" if one["suspect_reason"] else ""
     return (
         f"suspect{since}: a sweep did not find {rows}{why}. Nothing was marked as deleted, and all that arrived is "
-        f"loaded. `onepipe sweep show {name}` lists them; `onepipe sweep approve {name}` if they are deleted, `onepipe "
-        f"sweep discard {name}` if they are not"
+        f"loaded. {_decision(one)}"
+    )
+
+
+def _decision(one: Standing) -> str:
+    """How a person decides about what a sweep did not find, in the state that the connection is in."""
+    name, state = one["connection"], one["state"]
+    if state == "retired":
+        return f"`onepipe sweep show` lists them; to decide about them, name {name} in config.yaml again"
+    first = {"disabled": " (which reads: enable it first)", "paused": f" (which reads: `onepipe resume {name}` first)"}
+    return (
+        f"`onepipe sweep show {name}` lists them; `onepipe sweep approve {name}` if they are deleted"
+        f"{first.get(state, '')}, `onepipe sweep discard {name}` if they are not"
     )
 
 
@@ -189,8 +202,9 @@ def _held(one: Standing) -> str:
     name, until = one["connection"], one["held_until"]
     why = one["held_why"] or one["error_message"] or "its quota is used up"
     when = f" until {until[:16].replace('T', ' ')} UTC" if until else ""
+    what = "brings changes" if one.get("backfill") else "goes on"
     return (
-        f"held back{when}: {why}. {_safe(one)}; the daemon goes on by itself, else `onepipe sync {name}` does. "
+        f"held back{when}: {why}. {_safe(one)}; the daemon {what} by itself, else `onepipe sync {name}` does. "
         "`onepipe quota` shows what is left"
     )
 
@@ -204,18 +218,18 @@ def _safe(one: Standing) -> str:
 
 def _remedy(one: Standing, config: "Config") -> str:
     """What is safe and what to type, for a connection whose last run was not complete."""
-    name = one["connection"]
+    name, again = one["connection"], unfinished.again(one)
     remedies: dict[str, Callable[[], str]] = {
         "auth": lambda: f"put a credential that is accepted in place, then `onepipe check {name}`",
-        "unavailable": lambda: f"`onepipe check {name}` says whether the CRM answers; then `onepipe sync {name}`",
-        "bad_payload": lambda: f"`onepipe sync {name}` tries again; if it stays, report it to the CRM's vendor",
-        "paging": lambda: f"`onepipe sync {name}` tries again, best while few people work in the CRM",
+        "unavailable": lambda: f"`onepipe check {name}` says whether the CRM answers; then `{again}`",
+        "bad_payload": lambda: f"`{again}` tries again; if it stays, report it to the CRM's vendor",
+        "paging": lambda: f"`{again}` tries again, best while few people work in the CRM",
         "config": lambda: f"`onepipe check {name}` names every mistake with its line",
-        "lease": lambda: f"`onepipe sync {name} --wait 600` waits for the other process",
-        "disk": lambda: f"{_space(config)}; then `onepipe sync {name}`",
-        "internal": lambda: f"`onepipe --debug sync {name}` prints what to report",
+        "lease": lambda: f"`{again} --wait 600` waits for the other process",
+        "disk": lambda: f"{_space(config)}; then `{again}`",
+        "internal": lambda: f"`{again.replace('onepipe', 'onepipe --debug', 1)}` prints what to report",
     }
-    remedy = remedies.get(one["error_kind"] or "", lambda: f"`onepipe sync {name}` tries again")
+    remedy = remedies.get(one["error_kind"] or "", lambda: f"`{again}` tries again")
     return f"{_safe(one)}. To do: {remedy()}"
 
 
@@ -269,7 +283,7 @@ def _lateness(one: Standing, connection: "Connection | None") -> Iterator[str]:
 
 def _next_scan(one: Standing) -> str:
     when = str(one["next_scan_at"])[:16].replace("T", " ")
-    return f"this CRM has to be read whole for every change, at most with half of its quota: next at {when} UTC"
+    return f"this CRM has to be read whole for every change, with our part of its quota at most: next at {when} UTC"
 
 
 def _iso(moment: datetime) -> str:

@@ -35,6 +35,16 @@ def of_run(report: "RunReport") -> int:
     return codes.pop() if report.exit_code and len(codes) == 1 else report.exit_code
 
 
+def of_kinds(kinds: Sequence[str | None]) -> int:
+    """The exit code of what was tried for each of several connections: the kind of its error, None where it has none.
+
+    That of their only kind of trouble, else 1; 2 only where nothing came of any.
+    """
+    wrong = FAILED if None in kinds else WRONG
+    codes = {{"config": wrong, "lease": BUSY}.get(kind, FAILED) for kind in kinds if kind}
+    return codes.pop() if len(codes) == 1 else FAILED if codes else 0
+
+
 def paragraph(error: OnepipeError) -> str:
     """What failed, what is safe, what to do. Faults in files stand one per line: file:line:col: path: message."""
     if isinstance(error, ConfigError) and error.faults:

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import onepipe.cli.exits as exits
 import onepipe.cli.screen as screen
+from onepipe.cli.app import end
+from onepipe.cli.tolerance import Tolerance
 from onepipe.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,14 +33,32 @@ def budget(text: str | None) -> dict[str, Any]:
     )
 
 
-def show(project: "Project", words: list[str], options: "Options", as_json: bool) -> None:
-    """Say what a backfill would cost; only counts are asked for."""
+def show(project: "Project", words: list[str], options: "Options", tolerance: Tolerance, as_json: bool) -> None:
+    """Say what a backfill would cost; only counts are asked for. Ends the command."""
     from onepipe import costs
 
     plans = costs.plan(project, words, options)
+    _left_out(project, words)
     if as_json:
         screen.document({"connections": plans})
-        return
+    else:
+        _tables(plans)
+    kinds = [one["error"] and one["error"]["kind"] for one in plans]
+    borne = tolerance.bears(len(plans) - kinds.count(None), len(plans))
+    end(0 if borne else exits.of_kinds(kinds))
+
+
+def _left_out(project: "Project", words: list[str]) -> None:
+    """Name the connections that are paused: of those that are disabled config.yaml tells."""
+    paused = project.control.service.pauses()
+    for one in project.choose(words):
+        if one.enabled and one.name in paused:
+            screen.note(
+                f"{one.name}: left out: paused {paused[one.name]}; `onepipe resume {one.name}` lets it run again."
+            )
+
+
+def _tables(plans: list[dict[str, Any]]) -> None:
     rows = [_row(one) for one in plans] + ([_sum(plans)] if len(plans) > 1 else [])
     for line in screen.table(HEADINGS, rows, right=range(1, 6), null="not told"):
         screen.say(line)

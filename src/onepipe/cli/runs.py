@@ -124,7 +124,7 @@ def backfill(
             **plans.budget(budget),
         )
         if plan:
-            plans.show(project, connections or [], chosen, as_json)
+            plans.show(project, connections or [], chosen, tolerance, as_json)
         else:
             _run(project, connections or [], chosen, tolerance, as_json, pause=Event())
 

@@ -9,12 +9,14 @@ import typer
 import onepipe.cli.advice as advice
 import onepipe.cli.exits as exits
 import onepipe.cli.screen as screen
+import onepipe.cli.unfinished as unfinished
 from onepipe.cli.advice import Standing
 from onepipe.cli.app import Connections, Json, app, complete_connection, door, examples
 from onepipe.errors import ConfigError
 
 if TYPE_CHECKING:
     from onepipe.config import Config
+    from onepipe.control.look import Look
 
 MANY = 20  # connections of which each gets a line even if all is well with it
 STATUS_HEADINGS = (
@@ -49,12 +51,17 @@ def status(
 
     Works while a sync runs: it shows what was published last.
     """
+    import onepipe.control.look as control
+
     config = door(ctx).load()
-    published, found = standings(config, connections or [])
-    daemon = daemon_at_work(config)
+    seen = control.look(config.state)
+    published, found = standings(config, connections or [], seen)
+    owner = seen.owners.get("daemon")
+    daemon = str(owner) if owner else None
     if as_json:
         told = [one | {"advice": advice.sentences(one, config)} for one in found]
-        screen.document({"published_at": published, "daemon": daemon, "totals": _totals(found), "connections": told})
+        known = {"published_at": published, "daemon": daemon, "control_unreadable": seen.unreadable}
+        screen.document(known | {"totals": _totals(found), "connections": told})
         return
     many = len(found) > MANY and not every
     if many:
@@ -69,15 +76,26 @@ def status(
             screen.tell(f"{one['connection']}: {exits.stopped(passed)}")
     if many:
         _rest(len(shown) - MANY, len(found))
-    _tell_daemon(daemon, found)
+    if seen.unreadable:
+        screen.tell(_blind(seen, config))
+    else:
+        _tell_daemon(daemon, found)
 
 
-def daemon_at_work(config: "Config") -> str | None:
-    """The daemon of this project, in words; None where none is at work."""
-    import onepipe.control.look as control
-
-    owner = control.look(config.state).owners.get("daemon")
-    return str(owner) if owner else None
+def _blind(seen: "Look", config: "Config") -> str:
+    """What is not known while the control file cannot be read, and what to do."""
+    remedy = "see that it can be read by whoever types this"
+    if seen.damaged:
+        remedy = (
+            "stop the daemon; then `onepipe restore FILE` brings back the state of a backup; or move control.sqlite "
+            "away, with control.sqlite-wal and control.sqlite-shm: the next command makes a new one, without the edits "
+            "that wait, open conflicts, pauses, holds, tokens, and what tells a new credential from the one before"
+        )
+    return (
+        f"The control file {config.state / 'control.sqlite'} cannot be read ({seen.unreadable}): what is paused, held "
+        "back, at work or to be decided is not known, nor whether a daemon is at work. What is published is safe. "
+        f"To do: {remedy}."
+    )
 
 
 def _tell_daemon(daemon: str | None, found: Sequence[Standing]) -> None:
@@ -130,8 +148,11 @@ def _rest(untold: int, total: int) -> None:
     screen.tell(f"`onepipe status --all` shows all {total:,} lines.")
 
 
-def standings(config: "Config", words: list[str]) -> tuple[str | None, list[Standing]]:
-    """When the snapshot was made; and the chosen ones of every connection ever run and every one in config.yaml."""
+def standings(config: "Config", words: list[str], seen: "Look | None" = None) -> tuple[str | None, list[Standing]]:
+    """When the snapshot was made; and the chosen ones of every connection ever run and every one in config.yaml.
+
+    `seen` is what the control file says, where the caller has looked at it.
+    """
     import onepipe.control.look as control
     import onepipe.warehouse.bindings as bindings
     import onepipe.warehouse.ledger as ledger
@@ -143,6 +164,8 @@ def standings(config: "Config", words: list[str]) -> tuple[str | None, list[Stan
         with published(config.snapshot) as db:
             known, snapshot = ledger.standings(db), ledger.published_at(db)
             refused, bound = ledger.refused(db), bindings.bound(db)
+            for name, backfill in unfinished.backfills(db, known).items():
+                known[name]["backfill"] = backfill
     for name, one in config.connections.items():
         if name not in known:
             known[name] = ledger.unknown(name, one.connector) | refused.get(name, {})
@@ -152,9 +175,9 @@ def standings(config: "Config", words: list[str]) -> tuple[str | None, list[Stan
     for name in known.keys() - config.connections.keys():
         known[name]["state"] = "retired"  # the next publish says so in the warehouse, too
     chosen = chosen_names(config, words, set(known))
-    now, seen = advice.now(), control.look(config.state)
+    now, seen = advice.now(), seen or control.look(config.state)
     judged = [
-        advice.judged(one | advice.at_control(seen, one), config.connections.get(name), now)
+        advice.judged({"backfill": None} | one | advice.at_control(seen, one), config.connections.get(name), now)
         for name, one in sorted(known.items())
         if name in chosen
     ]

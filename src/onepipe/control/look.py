@@ -8,12 +8,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 from onepipe.control.file import refuse_newer
 from onepipe.control.leases import Owner, owners
 from onepipe.control.orders import Broken, Passed, Pause, breakers, passed, pauses
+from onepipe.control.stored import moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,8 @@ class Look:
 
     By the ledger's keys ("connection:acme", "address:capsule"); instants in UTC, none of them past. `conflicts` counts
     those that are open, by connection; `pauses` are people's, `broken` what the daemon leaves alone of itself, and
-    `passed` the runs that were due and not made.
+    `passed` the runs that were due and not made. `unreadable` is why the file could not be read, `damaged` whether that
+    is because of what stands in it; nothing else is known then.
     """
 
     owners: dict[str, Owner] = field(default_factory=dict)
@@ -32,6 +34,8 @@ class Look:
     pauses: dict[str, Pause] = field(default_factory=dict)
     broken: dict[str, Broken] = field(default_factory=dict)
     passed: dict[str, list[Passed]] = field(default_factory=dict)
+    unreadable: str | None = None
+    damaged: bool = False
 
     def hold(self, connection: str, connector: str) -> tuple[datetime, str] | None:
         """What keeps a connection from being asked: its own hold, or that of our address at its CRM."""
@@ -49,8 +53,12 @@ def look(state: Path, clock: Callable[[], float] = time.time) -> Look:
             refuse_newer(path, db.execute("PRAGMA user_version").fetchone()[0])
             held, scans = _quotas(db, clock())
             return Look(_owners(db, clock), held, scans, _conflicts(db), *_service(db))
-    except (OSError, sqlite3.Error):
-        return Look()
+    except OSError as error:
+        return Look(unreadable=str(error))
+    except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR:  # not laid out as we know it
+            return Look()
+        return Look(unreadable=str(error), damaged=type(error) is sqlite3.DatabaseError)
 
 
 @contextmanager
@@ -68,8 +76,8 @@ def _quotas(db: sqlite3.Connection, now: float) -> tuple[dict[str, tuple[datetim
     if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'quota'").fetchone():
         return {}, {}
     rows = db.execute("SELECT key, held_until, held_why, scan_next FROM quota").fetchall()
-    held = {row["key"]: (_instant(row["held_until"]), row["held_why"]) for row in rows if row["held_until"] > now}
-    return held, {row["key"]: _instant(row["scan_next"]) for row in rows if (row["scan_next"] or 0) > now}
+    held = {row["key"]: (moment(row["held_until"]), row["held_why"]) for row in rows if row["held_until"] > now}
+    return held, {row["key"]: moment(row["scan_next"]) for row in rows if (row["scan_next"] or 0) > now}
 
 
 def _conflicts(db: sqlite3.Connection) -> dict[str, int]:
@@ -86,7 +94,3 @@ def _service(db: sqlite3.Connection) -> tuple[dict[str, Pause], dict[str, Broken
     for one in passed(db):
         passes.setdefault(one.connection, []).append(one)
     return pauses(db), breakers(db), passes
-
-
-def _instant(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)

@@ -27,7 +27,7 @@ from onepipe.daemon.publishing import Publisher, Publishing
 from onepipe.daemon.reload import Reloading, Reread
 from onepipe.daemon.runs import Runs
 from onepipe.daemon.signals import ENDING, heeded
-from onepipe.errors import DiskTrouble, OnepipeError
+from onepipe.errors import DiskTrouble, LeaseHeld, OnepipeError
 from onepipe.project import Project
 from onepipe.publish import guard, publish, restore
 
@@ -36,6 +36,7 @@ LAST_PAGE = 3.0  # seconds more that runs may take once they are told to end as 
 RENEWED = 60.0  # seconds between two looks at lists of accounts that change by themselves
 JUMP = timedelta(seconds=2)  # a clock that differs by more from the time that went by was set, or the machine slept
 MOST_THREADS = 64  # as many as `daemon.workers` may be
+TAKEN = 75  # the exit code where another daemon has our place
 
 Told = Callable[[datetime], None]
 
@@ -292,6 +293,6 @@ class Daemon:
         logs.get().info("daemon stopped", at=f"{self._clock().astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}")
         if late:
             # Their threads would hold the process; to all our files this is the same as being killed.
-            os._exit(1 if self._fatal else 0)
+            os._exit(TAKEN if isinstance(self._fatal, LeaseHeld) else 1 if self._fatal else 0)
         if self._fatal:
             raise self._fatal
