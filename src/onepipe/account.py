@@ -81,14 +81,9 @@ class Account:
         return self.credential is not None and self.credential.is_new()
 
     def seen_whole(self) -> None:
-        """A sweep was made with this credential: it is the one to hold later ones against."""
+        """Nothing is known that this credential does not see: it is the one to hold later ones against."""
         if self.credential is not None:
             self.credential.keep()
-
-    def seen_first(self) -> None:
-        """A run was complete with this credential, which may be the first one."""
-        if self.credential is not None:
-            self.credential.keep_first()
 
     def within(self, stamp: str | None, first: datetime, last: datetime) -> bool:
         """Whether a record's stamp is a readable instant from `first` to `last`."""

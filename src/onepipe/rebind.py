@@ -118,8 +118,13 @@ def _is_moved(project: Project, retired: str, bound: dict[str, tuple[str, str]])
 def _give_up(project: Project, name: str, retired: str) -> None:
     """Nothing came of a rebinding that was begun: the name goes on as before. Raises LeaseHeld."""
     with project.control.lease(f"connection:{name}", rebinding=True):
-        if project.control.rebinding(name) == retired and not _is_moved(project, retired, _bound(project)):
+        bound = _bound(project)
+        if project.control.rebinding(name) != retired or _is_moved(project, retired, bound):
+            return
+        if name in bound:
             project.control.doubt_credential(name)
+        else:  # its rows went, and were forgotten or given a name since: what is kept here was theirs
+            project.control.forget(name)
 
 
 def _connection(project: Project, name: str) -> Connection:

@@ -206,7 +206,28 @@ def test_a_filter_that_is_refused_is_not_asked_with_again(desk: Make, crm: str) 
     assert made.truth() == made.held()
     made.later(hours=1)
     made.insert("newer")
+    before = len(made.crm.log)
     assert "complete" == made.sync().status
+    assert made.truth() == made.held()
+    assert not any(name in query for query in made.asked(before))
+    with Project(made.config, "test") as project, project.warehouse.commit("test") as db:
+        db.run("UPDATE store.distrust SET since = since - INTERVAL 2 DAY")
+    made.sync()
+    before = len(made.crm.log)
+    made.sync()
+    assert any(name in query for query in made.asked(before))
+
+
+@pytest.mark.parametrize("crm", ["administrate", "tactile"])
+def test_a_filter_that_was_refused_once_is_relied_on(desk: Make, crm: str) -> None:
+    """One refusal of what is accepted a moment later makes no full read."""
+    made = desk(crm)
+    made.sync()
+    made.later(hours=3)
+    made.insert("new")
+    made.spoil("status", status=400)
+    assert "complete" == made.sync().status
+    assert [] == made.work("SELECT fact FROM store.distrust WHERE fact LIKE 'filter%'")
     assert made.truth() == made.held()
 
 

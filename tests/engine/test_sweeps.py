@@ -380,11 +380,28 @@ def test_a_new_credential_that_misses_nothing_is_proved_at_once(shop: Shop) -> N
 def test_a_credential_that_nothing_is_known_of_only_reports(shop: Shop) -> None:
     """With a lost control file the fingerprints are lost: whoever is there then may see less than who was before."""
     shop.sync()
-    hide(shop, "administrate", 2)
     for path in (shop.folder / ".onepipe").glob("control.sqlite*"):
         path.unlink()
+    assert "complete" == shop.sync().status
+    hide(shop, "administrate", 2)
     report = shop.sync(sweep=True)
     assert ("partial", "suspect", [(0,)]) == (*kind(report), shop.sql(DEAD))
+
+
+def test_a_first_load_that_was_given_up_leaves_no_new_credential(tmp_path: Path) -> None:
+    """The credential of the first rows is known from then on, however often their load is begun anew."""
+    with Sandbox(rows=60, seed=7, crms=("onautomate",)) as sandbox:
+        shop = Shop(tmp_path, sandbox, ["onautomate"])
+        served = sandbox["onautomate"]
+        good = shop.connections["onautomate"]["credentials"]
+        shop.connections["onautomate"]["credentials"] = dict.fromkeys(good, "mistyped")
+        assert "failed" == shop.sync().status
+        shop.connections["onautomate"]["credentials"] = good
+        fault = served.faults.add("status", status=503, lists=True, nth=2, count=None)
+        assert "complete" != shop.sync().status
+        served.faults.remove(fault)
+        hide(shop, "onautomate", 1)
+        assert ("complete", None) == kind(shop.sync(full=True), "onautomate")
 
 
 def test_what_a_new_credential_does_not_see_can_be_decided(shop: Shop) -> None:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
@@ -10,6 +11,7 @@ import pytest
 from onepipe.account import applied_mapping, closed_connector, reading_of
 from onepipe.project import Project
 from onepipe.warehouse import books
+from onepipe.warehouse.books import Slice
 from onepipe.warehouse.compacting import find
 from onepipe.warehouse.rebuild import rebuild
 from tests.effort import some
@@ -177,7 +179,11 @@ def test_leftovers_of_killed_processes_are_removed_and_what_is_in_use_is_not(hou
         house.state / "mappings" / f"capsule.1.{dead.pid}.part",
         house.state / "spool" / "capsule" / "over" / "00001.rows",
     ]
-    stays = [house.state / ".work.duckdb.1.part", house.folder / "mine.part", house.state / "trial.1.duckdb"]
+    with Project(house.config, "test") as project, project.warehouse.commit("test") as db:
+        now = datetime.now(UTC)
+        books.keep_slice(db, Slice(connection="capsule", name="open", kind="full", lo=None, hi=now, started_at=now))
+    stays = [house.state / "spool" / "capsule" / "open-7" / "00001.rows"]
+    stays += [house.state / ".work.duckdb.1.part", house.folder / "mine.part", house.state / "trial.1.duckdb"]
     for path in (*gone, *stays):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"left")

@@ -34,11 +34,6 @@ class Credential:
         if self._kept() != self._fingerprint:
             _write(self._file, self._connection, self._fingerprint)
 
-    def keep_first(self) -> None:
-        """This is the one to hold later ones against, if there was none before it."""
-        if self._kept() is None:
-            _write(self._file, self._connection, self._fingerprint)
-
     def _kept(self) -> bytes | None:
         return _read(self._file, self._connection)
 

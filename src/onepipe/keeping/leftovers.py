@@ -31,7 +31,7 @@ class Left:
 
 
 def found(config: Config, slices: set[tuple[str, str]]) -> list[Left]:
-    """Everything of that kind. `slices` are the scans under way, as connection and folder."""
+    """Everything of that kind. `slices` are the scans under way, as connection and slice."""
     state = config.state
     paths = [*((path, "a trial that was killed") for path in trial.lost(state))]
     paths += [(path, "a copy that was killed half-way") for path in _parts(config)]
@@ -44,8 +44,13 @@ def found(config: Config, slices: set[tuple[str, str]]) -> list[Left]:
     return left + [
         Left(folder, size(folder), "pages of a scan that is over", connection=folder.parent.name)
         for folder in sorted((state / "spool").glob("*/*"))
-        if folder.is_dir() and (folder.parent.name, folder.name) not in slices
+        if folder.is_dir() and (folder.parent.name, slice_of(folder)) not in slices
     ]
+
+
+def slice_of(folder: Path) -> str:
+    """The slice whose pages a folder of the spool holds: it is called after that and the lease it was written under."""
+    return folder.name.partition("-")[0]
 
 
 def size(path: Path) -> int:

@@ -138,7 +138,7 @@ def _is_open(project: Project, one: Left) -> bool:
     """Whether a slice that was not under way a moment ago is now."""
     with project.warehouse.look() as db:
         sql = "SELECT count(*) FROM store.slices WHERE connection = ? AND slice = ?"
-        return bool(db.one(sql, [one.connection, one.path.name]))
+        return bool(db.one(sql, [one.connection, leftovers.slice_of(one.path)]))
 
 
 def _away(path: Path) -> None:

@@ -14,7 +14,7 @@ from onepipe.errors import NotAccepted, OnepipeError, RateLimited, Rejected, Sto
 from onepipe.pull.cut import DAWN, Bound, counting, cut, widened
 from onepipe.pull.job import OPPORTUNITY, Job
 from onepipe.pull.recount import looked_into
-from onepipe.pull.scan import server_time
+from onepipe.pull.scan import FOR_NOW, server_time
 from onepipe.warehouse import books, coverage, pieces
 from onepipe.warehouse.books import Slice, Standing
 from onepipe.warehouse.pieces import Piece
@@ -144,7 +144,8 @@ def _uncut(job: Job, refusal: OnepipeError) -> list[Piece]:
     """No slices: the list is counted, but refuses the dates it was asked for."""
     job.say(f"the list refuses the dates that were asked for ({refusal}): everything is read in one piece")
     with job.commit() as db:
-        books.distrust(db, job.name, "filter", job.account.now())
+        for fact in ("filter", f"filter{FOR_NOW}"):
+            books.distrust(db, job.name, fact, job.account.now())
     return []
 
 
@@ -208,8 +209,6 @@ def _settle(job: Job, hi: datetime | None, total: int, *, whole: bool, in_one_go
 
     `in_one_go`: no row can have moved between two pages while no run was at work; else the next run sweeps.
     """
-    if whole:
-        job.account.seen_first()
     with job.commit() as db:
         before = books.standing(db, job.name)
         pieces.drop(db, job.name)

@@ -3,6 +3,7 @@
 from onepipe.errors import BadPayload
 from onepipe.pull.job import Job
 from onepipe.pull.merge import UNKEPT, Merging
+from onepipe.pull.scan import FOR_NOW
 from onepipe.warehouse import books
 from onepipe.warehouse.books import Slice, Standing
 
@@ -45,3 +46,14 @@ def remember_lacks(job: Job, standing: Standing, piece: Slice) -> None:
                 books.distrust(db, job.name, fact, job.account.now())
             for fact in found:
                 books.trust(db, job.name, fact)
+
+
+def believe_again(job: Job, standing: Standing, piece: Slice) -> None:
+    """Believe a fact again that was found wrong for now, a sweep's interval ago: the next run tries it once more."""
+    doubted = [fact for fact in standing.distrust if fact.endswith(FOR_NOW)]
+    if not doubted or piece.kind not in ("first", "full"):
+        return
+    with job.commit() as db:
+        for fact in books.distrusted_before(db, job.name, doubted, job.account.now() - job.account.sweep):
+            books.trust(db, job.name, fact)
+            books.trust(db, job.name, fact.removesuffix(FOR_NOW))

@@ -1,4 +1,4 @@
-"""The count check: what the CRM counts against what its lists are known to hold. Only where it told a count at first.
+"""The count check: what the CRM counts against what its lists are known to hold. Only where it tells one.
 
 A difference is looked into once, by reading everything. What remains is explained where the list, read whole, states
 that very count (it holds ids twice, or rows without one); else the runs are partial until the difference changes.

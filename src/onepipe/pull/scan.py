@@ -16,15 +16,16 @@ from onepipe.pull.pages import place
 from onepipe.spool import Spool, segments
 from onepipe.warehouse.books import Slice, Standing
 
+FOR_NOW = " for now"  # behind a fact that is believed again a sweep's interval later
 END = ["end"]  # what the last page of a list leads to; any other page leads to ["next", token]
 
 
 class Distrusted(Exception):
-    """A declared fact proved wrong while a list was read."""
+    """A declared fact proved wrong while a list was read; not `for_good`: it may have been so at that hour only."""
 
-    def __init__(self, fact: str, sentence: str) -> None:
+    def __init__(self, fact: str, sentence: str, *, for_good: bool = True) -> None:
         super().__init__(sentence)
-        self.fact = fact
+        self.facts = (fact,) if for_good else (fact, f"{fact}{FOR_NOW}")
         self.sentence = sentence
 
 
@@ -226,15 +227,22 @@ class Scan:
         self.counted = requests
 
     def _accepted(self, window: Window) -> Iterator[Page]:
-        """The pages; of a list that answers, but refuses the dates it was asked for, nothing can be narrowed."""
-        pages = self.job.account.connector.pull(OPPORTUNITY, window)
+        """The pages; of a list that answers, but refuses twice the dates it was asked for, nothing can be narrowed."""
+        connector = self.job.account.connector
+        pages = iter(connector.pull(OPPORTUNITY, window))
         try:
             first = next(pages, None)
-        except (NotAccepted, Rejected) as refusal:
+        except (NotAccepted, Rejected):
             if window.since is None and window.until is None:
                 raise
-            self.job.account.connector.count()  # raises where the list answers nothing at all
-            raise Distrusted("filter", f"the list refuses the dates that were asked for ({refusal})") from refusal
+            connector.count()  # raises where the list answers nothing at all
+            pages = iter(connector.pull(OPPORTUNITY, window))
+            try:
+                first = next(pages, None)
+            except (NotAccepted, Rejected) as refusal:
+                raise Distrusted(
+                    "filter", f"the list refuses the dates that were asked for ({refusal})", for_good=False
+                ) from refusal
         if first is not None:
             yield first
             yield from pages

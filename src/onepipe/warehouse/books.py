@@ -255,6 +255,16 @@ def distrust(db: Database, connection: str, fact: str, now: datetime) -> None:
     )
 
 
+def distrusted_before(db: Database, connection: str, facts: list[str], before: datetime) -> list[str]:
+    """Those of the facts that are not believed since an instant before `before`."""
+    rows = db.run(
+        "SELECT DISTINCT fact FROM store.distrust WHERE connection = $connection "
+        "AND list_contains($facts::VARCHAR[], fact) AND since < $before::TIMESTAMPTZ",
+        {"connection": connection, "facts": facts, "before": as_text(before)},
+    )
+    return [fact for (fact,) in rows]
+
+
 def trust(db: Database, connection: str, fact: str) -> None:
     """Believe a declared fact of this account again."""
     db.run("DELETE FROM store.distrust WHERE connection = ? AND fact = ?", [connection, fact])

@@ -16,7 +16,7 @@ UPDATE coverage SET live_count = c.live, undated_rows = c.undated, problems = c.
     history_from = coalesce(history_from, $now::TIMESTAMPTZ), details_owed = (
         SELECT count(*) FROM store.debts WHERE connection = $connection AND completes), details_through = coalesce(
         (SELECT min(since) FROM store.debts WHERE connection = $connection AND completes),
-        CASE WHEN $complete THEN $now::TIMESTAMPTZ ELSE details_through END)
+        CASE WHEN $complete THEN $now::TIMESTAMPTZ ELSE greatest(details_through, complete_through) END)
 FROM (SELECT count(*) AS live, count(*) FILTER (updated_at IS NULL) AS undated, (
           SELECT count(*) FROM problems p JOIN store.current o USING (connection, source_id, payload_hash)
           WHERE connection = $connection AND NOT o.is_deleted) AS problems
@@ -26,7 +26,9 @@ WHERE connection = $connection AND resource = 'opportunity'
 
 _PARTS = """
 UPDATE coverage SET complete_through = coalesce((SELECT min(since) FROM store.debts
-        WHERE connection = $connection AND detail = $resource AND completes), $through::TIMESTAMPTZ, complete_through),
+        WHERE connection = $connection AND detail = $resource AND completes), $through::TIMESTAMPTZ, greatest(
+        complete_through, (SELECT complete_through FROM coverage WHERE connection = $connection
+        AND resource = 'opportunity'))),
     live_count = (SELECT count(*) FROM store.reference WHERE connection = $connection AND resource = $resource)
         + (SELECT count(*) FROM store.details WHERE connection = $connection AND detail = $resource),
     details_owed = (SELECT count(*) FROM store.debts WHERE connection = $connection AND detail = $resource
