@@ -67,7 +67,11 @@ class Denied(AuthRefused):
     """The envelope that refuses the token: unlike the login page it never means that an action is not there."""
 
 
-MISSING = (Gone, AuthRefused)  # how an account answers to an action it does not have: 404, or the login page
+class Missing(suppress):
+    """How an account answers to an action it does not have, 404 or the login page, is passed over."""
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> bool:
+        return kind is not Denied and bool(super().__exit__(kind, error, trace))
 
 
 class Tactile(Connector):
@@ -215,22 +219,19 @@ class Tactile(Connector):
     def _unlisted(self, window: Window, bounds: dict[str, Any]) -> Iterator[Record]:
         """Brief rows of what the main list may leave out, as far as this account has lists that tell."""
         absent = window.distrust if window.since else ()  # a complete read asks again for what was missing
-        for name in LISTS:
+        for name in (one for one in LISTS if f"no {one}" not in absent):
             path = f"{OPPORTUNITIES}/{name}"
-            try:
-                if name == "list_all" and f"no {name}" not in absent:
-                    answer = self.http.get(path, gone=True, **bounds)
-                    page = json_page(answer.content, "opportunities", stamp="lastupdated", total="total")
-                    if page.total not in (None, len(page.records) + len(page.unreadable)):  # it states none, unpaged
-                        raise Incomplete(f"Tactile's list_all states {page.total} rows and holds {len(page.records)}.")
-                    yield from page.records
-                    return
-                if f"no {name}" not in absent:
+            with Missing(Gone, AuthRefused):
+                if name != "list_all":
                     yield from (record for page in self._numbered(path, **bounds) for record in page.records)
-            except Denied:
-                raise
-            except MISSING:
-                self.lacks.add(f"no {name}")
+                    continue
+                answer = self.http.get(path, gone=True, **bounds)
+                page = json_page(answer.content, "opportunities", stamp="lastupdated", total="total")
+                if page.total not in (None, len(page.records) + len(page.unreadable)):  # it states none, unpaged
+                    raise Incomplete(f"Tactile's list_all states {page.total} rows and holds {len(page.records)}.")
+                yield from page.records
+                return
+            self.lacks.add(f"no {name}")
 
     def _tagged(self, *, id: str, tag: str) -> bool | None:
         tags, custom = json_facts(self.get(id, None).payload, "tags", "custom_fields")
@@ -242,7 +243,7 @@ class Tactile(Connector):
         return sum(same <= (one.get("note") or {}).items() for one in json.loads(self.timeline(id=id)))
 
     def _options(self) -> Iterator[Page]:
-        with suppress(*MISSING):
+        with Missing(Gone, AuthRefused):
             found = json_facts(self.options().content, "opportunity_options")[0]
             yield Page([Record("options", json.dumps(found or {}, ensure_ascii=False).encode())])
 

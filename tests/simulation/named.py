@@ -69,6 +69,9 @@ NAMED: dict[str, Story] = {
         options={"limit_cap": 7},
         acts=[Act(faults=[{"kind": "cycle", "nth": 3, "count": 6}])],
     ),
+    "a token refused where the stages were asked for was taken for an account without such a list": Story(
+        11, "tactile", 12, options={"era": "doc"}, acts=[Act(faults=[{"kind": "refused_200"}]), Act()]
+    ),
 }
 
 # Rules that chance puts to the test too seldom: each story fails when its rule is taken out.
