@@ -51,6 +51,7 @@ def test_an_overtaken_holder_writes_nothing_among_the_pages_of_the_next(desk: Ma
             assert [place(late, "abc")] == list((project.warehouse.spool / "administrate").iterdir())
 
 
+@pytest.mark.long
 def test_the_count_is_asked_for_where_the_first_load_left_none(desk: Make) -> None:
     """An account whose count was never noted is counted with the next complete read, and held to it from then on."""
     made = desk("administrate")
@@ -126,6 +127,7 @@ def test_a_sweep_that_was_asked_for_is_made_after_a_run_that_got_nothing(desk: M
     assert ("complete", 12) == (report.status, made.line(report)["fetched"])
 
 
+@pytest.mark.long
 def test_a_sweep_that_does_not_fit_into_one_run_goes_on(desk: Make) -> None:
     """What answered by itself before a sweep was interrupted is not asked for again; it is dated when it began."""
     made = desk("tactile", rows=30)
@@ -175,6 +177,7 @@ def test_a_path_of_details_that_is_missing_for_a_while_strikes_no_debt(desk: Mak
     assert [(4,)] == made.work("SELECT min(c) FROM (SELECT count(*) c FROM store.details GROUP BY detail)")
 
 
+@pytest.mark.long
 def test_a_side_list_that_fails_keeps_nothing_out(desk: Make) -> None:
     """Tombstones that cannot be read leave the cursor where it was; what was listed before them is loaded."""
     made = desk("capsule")
@@ -190,6 +193,7 @@ def test_a_side_list_that_fails_keeps_nothing_out(desk: Make) -> None:
     assert made.now == made.cursor()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("crm", ["administrate", "capsule"])
 def test_a_filter_that_is_refused_is_not_asked_with_again(desk: Make, crm: str) -> None:
     """A list that answers, but not when asked for what changed, is read in full; one that answers nothing fails."""
@@ -231,6 +235,7 @@ def test_a_filter_that_was_refused_once_is_relied_on(desk: Make, crm: str) -> No
     assert made.truth() == made.held()
 
 
+@pytest.mark.long
 def test_what_a_failed_run_did_not_read_is_no_fresher(desk: Make) -> None:
     """A run that failed moves the coverage of no detail and of no list."""
     made = desk("capsule", rows=2, details=True)
